@@ -1,0 +1,15 @@
+// Environment variables as opforge reads them: nothing in a setuid process, and a typo warns once.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace opforge {
+
+/// The variable's value; nullopt where it is unset, empty, or the process runs with raised privileges.
+[[nodiscard]] std::optional<std::string> environment(const char* name);
+
+/// Warns once a process of each OPFORGE_* name in the environment that opforge does not know.
+void warn_of_unknown_variables();
+
+}  // namespace opforge

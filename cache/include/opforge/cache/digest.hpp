@@ -1,0 +1,36 @@
+// SHA-256 digests: the only names that the cache trusts.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace opforge::cache {
+
+/// 32 bytes of SHA-256.
+class Digest {
+public:
+    static constexpr std::size_t kSizeBytes = 32;
+    constexpr Digest() = default;
+    constexpr explicit Digest(const std::array<std::uint8_t, kSizeBytes>& bytes) : bytes_(bytes) {}
+
+    /// 64 lower-case hexadecimal characters.
+    [[nodiscard]] std::string hex() const;
+    /// nullopt unless `text` is exactly 64 lower-case hexadecimal characters.
+    [[nodiscard]] static std::optional<Digest> from_hex(std::string_view text) noexcept;
+
+    friend auto operator<=>(const Digest&, const Digest&) = default;
+
+private:
+    std::array<std::uint8_t, kSizeBytes> bytes_{};
+};
+
+[[nodiscard]] Digest sha256(std::span<const std::byte> bytes);
+[[nodiscard]] Digest sha256(std::string_view text);
+
+}  // namespace opforge::cache

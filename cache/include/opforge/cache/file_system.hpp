@@ -1,0 +1,64 @@
+// The few file calls that the cache makes, behind an interface: the real ones, or a test's that fails, records or
+// delays them. Descriptors are plain ints, relative paths are single components resolved with O_NOFOLLOW.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <system_error>
+#include <vector>
+
+namespace opforge::cache {
+
+struct FileStatus {
+    bool is_directory = false;
+    bool is_regular = false;
+    unsigned owner = 0;
+    unsigned mode = 0;  // permission bits
+    std::uint64_t size_bytes = 0;
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    std::int64_t modified_nanoseconds = 0;
+    std::uint64_t links = 0;
+};
+
+/// Each call returns its result or throws std::system_error with the errno; EINTR and short transfers never show.
+class FileSystem {
+public:
+    FileSystem() = default;
+    FileSystem(const FileSystem&) = delete;
+    FileSystem& operator=(const FileSystem&) = delete;
+    virtual ~FileSystem();
+
+    /// Opens an absolute path's directory; the root itself may be reached through links, nothing below it may.
+    virtual int open_root(const std::string& path) = 0;
+    virtual int open_directory(int parent, const std::string& name) = 0;
+    /// O_RDONLY | O_NONBLOCK | O_NOFOLLOW: a planted FIFO never blocks.
+    virtual int open_file(int parent, const std::string& name) = 0;
+    /// O_CREAT | O_EXCL | O_NOFOLLOW, mode 0600.
+    virtual int create_file(int parent, const std::string& name) = 0;
+    /// Mode 0700 whatever the umask. EEXIST is thrown.
+    virtual void make_directory(int parent, const std::string& name) = 0;
+    virtual FileStatus status(int descriptor) = 0;
+    virtual FileStatus status_at(int parent, const std::string& name) = 0;
+    /// At most `capacity` bytes, fewer only at the end of the file.
+    virtual std::size_t read(int descriptor, std::span<std::byte> into) = 0;
+    virtual void write(int descriptor, std::span<const std::byte> bytes) = 0;
+    virtual void sync(int descriptor) = 0;
+    virtual void rename(int from_parent, const std::string& from, int to_parent, const std::string& to) = 0;
+    /// Fails with EEXIST or ENOTEMPTY where `to` exists and is not an empty directory.
+    virtual void rename_no_replace(int from_parent, const std::string& from, int to_parent,
+                                   const std::string& to) = 0;
+    virtual void remove_file(int parent, const std::string& name) = 0;
+    virtual void remove_directory(int parent, const std::string& name) = 0;
+    virtual std::vector<std::string> list(int directory) = 0;
+    virtual void touch(int descriptor) = 0;
+    virtual void close(int descriptor) noexcept = 0;
+};
+
+/// The real one; lives as long as the process.
+[[nodiscard]] FileSystem& posix_file_system();
+
+}  // namespace opforge::cache

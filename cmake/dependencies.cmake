@@ -1,0 +1,27 @@
+# What the library takes from the system. fmt, spdlog and nlohmann_json are used in sources only, never in a public
+# header, and as header-only targets, so that no host program meets a second copy's symbols.
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(ZLIB)
+
+# The static libcrypto: libcrypto.so adds 1.4 ms to the start of every process that only hashes a cache entry.
+set(OPENSSL_USE_STATIC_LIBS TRUE)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+
+# CUDA's headers are all that is needed of a toolkit. find_package(CUDAToolkit) is only a hint: it fails where
+# nothing but the wheels of the headers is installed.
+find_package(CUDAToolkit QUIET)
+set(_opforge_cuda_hints ${CUDAToolkit_INCLUDE_DIRS} $ENV{CUDA_PATH}/include $ENV{CUDA_HOME}/include
+  ${PROJECT_SOURCE_DIR}/.toolchain/nvidia/cu13/include /usr/local/cuda/include /usr/local/cuda-13.0/include)
+find_path(OPFORGE_CUDA_INCLUDE_DIR cuda.h HINTS ${_opforge_cuda_hints} DOC "Folder of cuda.h")
+find_path(OPFORGE_NVRTC_INCLUDE_DIR nvrtc.h HINTS ${_opforge_cuda_hints} DOC "Folder of nvrtc.h")
+if(NOT OPFORGE_CUDA_INCLUDE_DIR OR NOT OPFORGE_NVRTC_INCLUDE_DIR)
+  message(FATAL_ERROR "opforge needs cuda.h and nvrtc.h: install a CUDA toolkit, or the wheels "
+    "nvidia-cuda-runtime and nvidia-cuda-nvrtc (tools/bootstrap.sh does), or set OPFORGE_CUDA_INCLUDE_DIR and "
+    "OPFORGE_NVRTC_INCLUDE_DIR")
+endif()
+add_library(opforge_cuda_headers INTERFACE)
+target_include_directories(opforge_cuda_headers SYSTEM INTERFACE
+  ${OPFORGE_CUDA_INCLUDE_DIR} ${OPFORGE_NVRTC_INCLUDE_DIR})

@@ -1,0 +1,22 @@
+# Compile flags that every target of ours takes, and none of our users'.
+add_library(opforge_strict INTERFACE)
+
+# -ffp-contract=off: GCC contracts a*b+c by default; the host must round where the contract rounds.
+target_compile_options(opforge_strict INTERFACE
+  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  -ffp-contract=off)
+if(OPFORGE_WERROR)
+  target_compile_options(opforge_strict INTERFACE -Werror)
+endif()
+
+set(OPFORGE_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize takes them (address,undefined or thread)")
+if(OPFORGE_SANITIZE)
+  add_compile_options(-fsanitize=${OPFORGE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${OPFORGE_SANITIZE})
+endif()
+
+option(OPFORGE_COVERAGE "Instrument for gcov" OFF)
+if(OPFORGE_COVERAGE)
+  add_compile_options(--coverage -O0 -g)
+  add_link_options(--coverage)
+endif()

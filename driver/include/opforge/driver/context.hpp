@@ -1,0 +1,26 @@
+// Contexts: made current for a scope, and the caller's own back afterwards, also after an exception.
+#pragma once
+
+#include <opforge/driver/driver_api.hpp>
+
+namespace opforge::driver {
+
+/// Pushes `context` for a scope. @throws DriverError where the push fails.
+class ScopedContext {
+public:
+    ScopedContext(const DriverApi& api, ContextHandle context);
+    ScopedContext(const ScopedContext&) = delete;
+    ScopedContext& operator=(const ScopedContext&) = delete;
+    ~ScopedContext();
+
+private:
+    const DriverApi* api_;
+};
+
+/// The device's primary context, retained once a process and never released: CUDA's runtime shares it, and a release
+/// at exit would run after the driver's own teardown. @throws DriverError
+[[nodiscard]] ContextHandle primary_context(const DriverApi& api, int device_ordinal);
+
+[[nodiscard]] ContextHandle current_context(const DriverApi& api);
+
+}  // namespace opforge::driver
