@@ -1,0 +1,60 @@
+// The storage formats of a tensor's elements: fp16, bf16, fp32. `Raw` is the bit pattern;
+// arithmetic is in float. Widening is exact; narrowing rounds to nearest, ties to even, and keeps
+// subnormals.
+#pragma once
+
+#include "opforge/kernels/types.cuh"
+
+namespace opforge {
+
+struct Fp16 {
+    using Raw = u16;
+    static constexpr u32 kSign = 0x8000u;
+    static constexpr u32 kAll = 0xffffu;
+
+    static OPFORGE_DEVICE float widen(u32 raw) {
+        float value;
+        asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(static_cast<u16>(raw)));
+        return value;
+    }
+    static OPFORGE_DEVICE Raw narrow(float value) {
+        u16 raw;
+        asm("cvt.rn.f16.f32 %0, %1;" : "=h"(raw) : "f"(value));
+        return raw;
+    }
+};
+
+struct Bf16 {
+    using Raw = u16;
+    static constexpr u32 kSign = 0x8000u;
+    static constexpr u32 kAll = 0xffffu;
+
+    static OPFORGE_DEVICE float widen(u32 raw) { return __uint_as_float(raw << 16); }
+    static OPFORGE_DEVICE Raw narrow(float value) {
+#if __CUDA_ARCH__ >= 800
+        u16 raw;
+        asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(raw) : "f"(value));
+        return raw;
+#else
+        // No such instruction before sm_80. Adding 0x7fff plus the kept part's last bit rounds ties
+        // to even; a NaN is kept apart, since the addition could carry its payload into the
+        // exponent and make an infinity of it.
+        const u32 bits = __float_as_uint(value);
+        if ((bits & 0x7fffffffu) > 0x7f800000u) {
+            return 0x7fffu;
+        }
+        return static_cast<u16>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+#endif
+    }
+};
+
+struct Fp32 {
+    using Raw = u32;
+    static constexpr u32 kSign = 0x80000000u;
+    static constexpr u32 kAll = 0xffffffffu;
+
+    static OPFORGE_DEVICE float widen(u32 raw) { return __uint_as_float(raw); }
+    static OPFORGE_DEVICE Raw narrow(float value) { return __float_as_uint(value); }
+};
+
+}  // namespace opforge

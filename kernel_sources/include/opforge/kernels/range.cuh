@@ -1,0 +1,91 @@
+// The range of a group: largest magnitude, or smallest and largest value, found on bit patterns as
+// integers. Integer order gives what the contract (1.1) asks for at no cost: -0 below +0, whatever
+// the order of a reduction; and a NaN or an infinity beats every finite value, so that a poisoned
+// group shows in the result.
+#pragma once
+
+#include "opforge/kernels/types.cuh"
+
+namespace opforge {
+
+constexpr u32 kFullWarp = 0xffffffffu;
+
+/// Largest magnitude. Of an empty set: +0.
+template <class Element>
+struct MagnitudeRange {
+    u32 high;  // no default initialiser: shared memory takes none
+
+    static OPFORGE_DEVICE MagnitudeRange empty() { return {0}; }
+    OPFORGE_DEVICE void include(u32 raw) {
+        const u32 magnitude = raw & ~Element::kSign;
+        high = magnitude > high ? magnitude : high;
+    }
+    OPFORGE_DEVICE void include(const MagnitudeRange& other) {
+        high = other.high > high ? other.high : high;
+    }
+    OPFORGE_DEVICE MagnitudeRange shuffle_xor(u32 mask) const {
+        return {__shfl_xor_sync(kFullWarp, high, mask)};
+    }
+    OPFORGE_DEVICE float magnitude() const { return Element::widen(high); }
+};
+
+/// Smallest and largest value, as keys that order like the values they stand for.
+template <class Element>
+struct ExtremaRange {
+    u32 low;
+    u32 high;
+
+    static OPFORGE_DEVICE ExtremaRange empty() { return {Element::kAll, 0}; }
+    static OPFORGE_DEVICE u32 key(u32 raw) {
+        return raw ^ ((raw & Element::kSign) != 0 ? Element::kAll : Element::kSign);
+    }
+    static OPFORGE_DEVICE float value(u32 key) {
+        return Element::widen(key ^ ((key & Element::kSign) != 0 ? Element::kSign : Element::kAll));
+    }
+    OPFORGE_DEVICE void include(u32 raw) {
+        const u32 k = key(raw);
+        low = k < low ? k : low;
+        high = k > high ? k : high;
+    }
+    OPFORGE_DEVICE void include(const ExtremaRange& other) {
+        low = other.low < low ? other.low : low;
+        high = other.high > high ? other.high : high;
+    }
+    OPFORGE_DEVICE ExtremaRange shuffle_xor(u32 mask) const {
+        return {__shfl_xor_sync(kFullWarp, low, mask), __shfl_xor_sync(kFullWarp, high, mask)};
+    }
+    OPFORGE_DEVICE float lowest() const { return value(low); }
+    OPFORGE_DEVICE float highest() const { return value(high); }
+};
+
+/// Over `lanes` neighbouring lanes (a power of two); all 32 lanes of the warp must call it.
+template <class Range>
+OPFORGE_DEVICE Range reduce_lanes(Range range, u32 lanes) {
+    for (u32 mask = lanes / 2; mask > 0; mask /= 2) {
+        range.include(range.shuffle_xor(mask));
+    }
+    return range;
+}
+
+/// Over the whole block, at most 1024 threads in whole warps; every thread gets the result.
+/// Synchronises the block before it returns, so that `scratch` (32 ranges of shared memory) may be
+/// used again at once.
+template <class Range>
+OPFORGE_DEVICE Range reduce_block(Range range, Range* scratch) {
+    range = reduce_lanes(range, 32);
+    const u32 warp = threadIdx.x / 32;
+    const u32 lane = threadIdx.x % 32;
+    if (lane == 0) {
+        scratch[warp] = range;
+    }
+    __syncthreads();
+    Range total = Range::empty();
+    if (lane < blockDim.x / 32) {
+        total = scratch[lane];
+    }
+    total = reduce_lanes(total, 32);
+    __syncthreads();
+    return total;
+}
+
+}  // namespace opforge

@@ -1,0 +1,37 @@
+// Float to integral float, without a trip through integer registers (conversions run at a quarter
+// of the rate). Valid for |v| <= 2^22: adding 1.5 * 2^23 leaves no fraction bits, so the sum itself
+// rounds, ties to even. The result is never -0. Needs IEEE additions: never compile with fast-math.
+#pragma once
+
+#include "opforge/kernels/types.cuh"
+
+namespace opforge {
+
+OPFORGE_DEVICE float round_half_even(float v) {
+    constexpr float kShift = 12582912.0f;
+    return (v + kShift) - kShift;
+}
+
+/// Ties away from zero, for v >= 0: half-even is wrong only where it rounded a tie down.
+OPFORGE_DEVICE float round_half_up(float v) {
+    const float q = round_half_even(v);
+    return v - q == 0.5f ? q + 1.0f : q;
+}
+
+OPFORGE_DEVICE float round_down(float v) {
+    const float q = round_half_even(v);
+    return q > v ? q - 1.0f : q;
+}
+
+/// v or its upper neighbour on the integer grid, the latter with probability v - floor(v), for u
+/// uniform in [0, 1).
+OPFORGE_DEVICE float round_stochastic(float v, float u) {
+    const float t = round_down(v);
+    return u < v - t ? t + 1.0f : t;
+}
+
+OPFORGE_DEVICE float clamp(float q, float low, float high) {
+    return fminf(fmaxf(q, low), high);
+}
+
+}  // namespace opforge
