@@ -1,4 +1,5 @@
-// Everything a user of the quantizer needs, under one name: `opforge::ds_quantizer(tensor, groups, bits)`.
+// Everything a user of the quantizer needs, under one name: `opforge::ds_quantizer(tensor, groups,
+// bits)`.
 #pragma once
 
 #include <opforge/runtime/ds_quantizer.hpp>

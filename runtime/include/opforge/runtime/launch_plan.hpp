@@ -1,4 +1,5 @@
-// How a fake quantization is launched: a pure function of the tensor's shape and of the device's facts.
+// How a fake quantization is launched: a pure function of the tensor's shape and of the device's
+// facts.
 #pragma once
 
 #include <cstdint>
@@ -29,13 +30,14 @@ struct FakeQuantizePlan {
     FakeQuantizeKernel kernel = FakeQuantizeKernel::groups;
     std::uint32_t grid = 0;
     std::uint32_t block = 0;
-    std::uint32_t lanes = 0;            // groups: lanes a group, a power of two up to 32
-    std::uint32_t slices = 0;           // split: slices a group
-    std::int64_t slice_size = 0;        // split: elements a slice, a multiple of 64 but for the last
+    std::uint32_t lanes = 0;      // groups: lanes a group, a power of two up to 32
+    std::uint32_t slices = 0;     // split: slices a group
+    std::int64_t slice_size = 0;  // split: elements a slice, a multiple of 64 but for the last
     std::uint64_t workspace_bytes = 0;  // split: one range a slice
     friend bool operator==(const FakeQuantizePlan&, const FakeQuantizePlan&) = default;
 };
 
-[[nodiscard]] FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape, const PlanFacts& facts) noexcept;
+[[nodiscard]] FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
+                                                  const PlanFacts& facts) noexcept;
 
 }  // namespace opforge::runtime

@@ -1,4 +1,5 @@
-// The quantizer's kernels of one device, process-wide: DeepSpeed's lazy global module. Never destroyed by itself.
+// The quantizer's kernels of one device, process-wide: DeepSpeed's lazy global module. Never
+// destroyed by itself.
 #pragma once
 
 #include <opforge/builder/quantizer_builder.hpp>
@@ -20,7 +21,8 @@ struct FakeQuantizeVariant {
     bool stochastic = false;
     bool asymmetric = false;
     [[nodiscard]] std::size_t index() const noexcept {
-        return static_cast<std::size_t>(element) * 4 + (stochastic ? 2U : 0U) + (asymmetric ? 1U : 0U);
+        return static_cast<std::size_t>(element) * 4 + (stochastic ? 2U : 0U) +
+               (asymmetric ? 1U : 0U);
     }
     static constexpr std::size_t kCount = 12;
     /// "ds_sr_quantize_asym_fp16"
@@ -38,7 +40,8 @@ struct FakeQuantizeKernels {
 
 class QuantizerModule {
 public:
-    QuantizerModule(std::shared_ptr<const builder::OpBuilder> builder, const driver::DriverApi& api, int device);
+    QuantizerModule(std::shared_ptr<const builder::OpBuilder> builder, const driver::DriverApi& api,
+                    int device);
     QuantizerModule(const QuantizerModule&) = delete;
     QuantizerModule& operator=(const QuantizerModule&) = delete;
     ~QuantizerModule();
@@ -64,8 +67,8 @@ private:
 /// The module of a device, made on first use. @throws NoDevice, DriverError
 [[nodiscard]] QuantizerModule& quantizer_module(int device);
 
-/// Replaces what modules are made with (cache, compiler, driver) and drops those that exist: for hosts that bring
-/// their own, and for tests. No call may be under way on another thread.
+/// Replaces what modules are made with (cache, compiler, driver) and drops those that exist: for
+/// hosts that bring their own, and for tests. No call may be under way on another thread.
 void configure_quantizer(builder::BuilderContext context);
 /// Drops every module and unloads its kernels. No call may be under way on another thread.
 void shutdown();

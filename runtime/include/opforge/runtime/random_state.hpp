@@ -1,12 +1,13 @@
-// The numbers of stochastic rounding: Philox4x32-10 at (seed, offset + i) for element i, the same on host and GPU and
-// whatever the launch's shape. contract: section 1.1.
+// The numbers of stochastic rounding: Philox4x32-10 at (seed, offset + i) for element i, the same
+// on host and GPU and whatever the launch's shape. contract: section 1.1.
 #pragma once
 
 #include <cstdint>
 
 namespace opforge::runtime {
 
-/// Where a call's numbers begin. A tensor done in two halves with `offset` and `offset + n` gives the bits of the whole.
+/// Where a call's numbers begin. A tensor done in two halves with `offset` and `offset + n` gives
+/// the bits of the whole.
 struct RandomState {
     std::uint64_t seed = 0;
     std::uint64_t offset = 0;

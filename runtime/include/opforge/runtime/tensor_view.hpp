@@ -1,4 +1,5 @@
-// A tensor as an op sees it: pointer, dtype, shape, device. Never owns, never copies, never allocates.
+// A tensor as an op sees it: pointer, dtype, shape, device. Never owns, never copies, never
+// allocates.
 #pragma once
 
 #include <array>
@@ -11,7 +12,16 @@
 namespace opforge::runtime {
 
 enum class Dtype : std::uint8_t {
-    float16, bfloat16, float32, float64, int8, uint8, int16, int32, int64, boolean
+    float16,
+    bfloat16,
+    float32,
+    float64,
+    int8,
+    uint8,
+    int16,
+    int32,
+    int64,
+    boolean
 };
 /// numpy's name ("float16"), or "bfloat16".
 [[nodiscard]] std::string_view to_string(Dtype dtype) noexcept;
@@ -23,7 +33,9 @@ struct Device {
     int ordinal = 0;
     friend bool operator==(const Device&, const Device&) = default;
     [[nodiscard]] static constexpr Device cpu() noexcept { return {}; }
-    [[nodiscard]] static constexpr Device cuda(int ordinal) noexcept { return {Kind::cuda, ordinal}; }
+    [[nodiscard]] static constexpr Device cuda(int ordinal) noexcept {
+        return {Kind::cuda, ordinal};
+    }
 };
 
 /// Up to eight dimensions, outermost first.
@@ -31,13 +43,16 @@ class Shape {
 public:
     static constexpr std::size_t kMaxRank = 8;
     Shape() = default;  // a scalar
-    /// @throws InvalidArgument for more than eight dimensions, a negative one, or a product past 2^63
+    /// @throws InvalidArgument for more than eight dimensions, a negative one, or a product past
+    /// 2^63
     Shape(std::initializer_list<std::int64_t> dimensions);
     explicit Shape(std::span<const std::int64_t> dimensions);
     [[nodiscard]] std::size_t rank() const noexcept { return rank_; }
     [[nodiscard]] std::int64_t operator[](std::size_t i) const noexcept { return dimensions_[i]; }
     [[nodiscard]] std::int64_t elements() const noexcept { return elements_; }
-    [[nodiscard]] std::span<const std::int64_t> dimensions() const noexcept { return {dimensions_.data(), rank_}; }
+    [[nodiscard]] std::span<const std::int64_t> dimensions() const noexcept {
+        return {dimensions_.data(), rank_};
+    }
     friend bool operator==(const Shape&, const Shape&) = default;
 
 private:

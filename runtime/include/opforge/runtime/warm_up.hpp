@@ -12,8 +12,8 @@ namespace opforge::runtime {
 struct WarmUpProgress {
     std::size_t done = 0;
     std::size_t total = 0;
-    std::string program;    // the one just finished
-    std::string origin;     // "memory", "user_directory", "compiled"
+    std::string program;  // the one just finished
+    std::string origin;   // "memory", "user_directory", "compiled"
 };
 
 struct WarmUpOptions {
@@ -23,8 +23,9 @@ struct WarmUpOptions {
     std::function<void(const WarmUpProgress&)> progress;
 };
 
-/// Loads the programs on the devices, compiling what the cache lacks. Returns how many are ready (fewer than asked for
-/// only after a stop). @throws as OpBuilder::load_program, InvalidArgument for an unknown program
+/// Loads the programs on the devices, compiling what the cache lacks. Returns how many are ready
+/// (fewer than asked for only after a stop). @throws as OpBuilder::load_program, InvalidArgument
+/// for an unknown program
 std::size_t warm_up(const WarmUpOptions& options = {});
 /// The same on a thread of its own; the future holds the count or the exception.
 [[nodiscard]] std::future<std::size_t> warm_up_in_background(WarmUpOptions options = {});

@@ -1,0 +1,188 @@
+#include "fake_quantize_device.hpp"
+#include "fake_quantize_task.hpp"
+#include "host/fake_quantize_host.hpp"
+
+#include <opforge/runtime/ds_quantizer.hpp>
+#include <opforge/runtime/errors.hpp>
+
+#include <fmt/format.h>
+
+#include <bit>
+#include <cstdint>
+
+namespace opforge::runtime {
+namespace {
+
+bool is_supported(Dtype dtype) {
+    return dtype == Dtype::float16 || dtype == Dtype::bfloat16 || dtype == Dtype::float32;
+}
+
+std::string name_of(Device device) {
+    return device.kind == Device::Kind::cpu ? "cpu" : fmt::format("cuda:{}", device.ordinal);
+}
+
+void check_memory(const TensorView& tensor, const char* what) {
+    if (tensor.data == nullptr) {
+        throw InvalidArgument(
+            fmt::format("ds_quantizer: {} has {} elements and a null pointer; pass the address of "
+                        "its first element",
+                        what, tensor.elements()));
+    }
+    const std::size_t element = size_bytes(tensor.dtype);
+    if (std::bit_cast<std::uintptr_t>(tensor.data) % element != 0) {
+        throw InvalidArgument(fmt::format(
+            "ds_quantizer: {} is at {}, which is not a multiple of {}, the size of a {}; "
+            "align it to its element",
+            what, fmt::ptr(tensor.data), element, to_string(tensor.dtype)));
+    }
+}
+
+void check_output(const TensorView& input, const TensorView& output) {
+    if (output.dtype != input.dtype || output.elements() != input.elements() ||
+        output.device != input.device) {
+        throw InvalidArgument(fmt::format("ds_quantizer: the output is {} x {} on {}, the input {} "
+                                          "x {} on {}; dtype, element count and device must "
+                                          "be the same",
+                                          output.elements(), to_string(output.dtype),
+                                          name_of(output.device), input.elements(),
+                                          to_string(input.dtype), name_of(input.device)));
+    }
+    const auto from = std::bit_cast<std::uintptr_t>(input.data);
+    const auto to = std::bit_cast<std::uintptr_t>(output.data);
+    const std::size_t size = input.size_in_bytes();
+    if (from != to && from < to + size && to < from + size) {
+        throw InvalidArgument("ds_quantizer: input and output overlap without being the same "
+                              "memory; quantize in place, "
+                              "or into memory of its own");
+    }
+}
+
+void check(const TensorView& input, std::int64_t groups, int bits, const CallOptions& options) {
+    if (!is_supported(input.dtype)) {
+        throw UnsupportedDtype(fmt::format(
+            "ds_quantizer: the tensor is {}; float16, bfloat16 and float32 are supported: "
+            "convert it first",
+            to_string(input.dtype)));
+    }
+    if (bits < kMinBits || bits > kMaxBits) {
+        throw InvalidArgument(
+            fmt::format("ds_quantizer: bit_num is {}; choose {} to {}", bits, kMinBits, kMaxBits));
+    }
+    if (groups < 1) {
+        throw InvalidArgument(fmt::format("ds_quantizer: groups is {}; choose 1 or more", groups));
+    }
+    if (input.elements() % groups != 0) {
+        throw InvalidArgument(fmt::format(
+            "ds_quantizer: {} groups do not divide {} elements (remainder {}); choose a "
+            "divisor, or pad the tensor",
+            groups, input.elements(), input.elements() % groups));
+    }
+    const bool on_host = input.device.kind == Device::Kind::cpu;
+    if (on_host && options.stream != nullptr) {
+        throw InvalidArgument("ds_quantizer: a stream was passed with a host tensor, which no "
+                              "stream orders; leave it "
+                              "out, or pass the tensor's device address and device");
+    }
+    if (options.device_random != 0 && on_host) {
+        throw InvalidArgument(
+            "ds_quantizer: device_random was passed with a host tensor; pass `random`");
+    }
+    if (options.threads < 0) {
+        throw InvalidArgument(fmt::format(
+            "ds_quantizer: threads is {}; choose 1 or more, or 0 for all cores", options.threads));
+    }
+    if (options.output && (options.output->elements() != 0 || input.elements() != 0)) {
+        check_output(input, *options.output);
+    }
+    if (input.elements() != 0) {
+        check_memory(input, "the input");
+        if (options.output) {
+            check_memory(*options.output, "the output");
+        }
+    }
+}
+
+/// The flags that a name of the extension stands for, and the one dtype it takes.
+TensorView quantize_as(const char* name, Dtype dtype, const TensorView& vals, std::int64_t groups,
+                       int bits, bool sr, bool asym, const CallOptions& options) {
+    if (vals.dtype != dtype) {
+        throw UnsupportedDtype(fmt::format(
+            "{}: the tensor is {}, this function takes {}; ds_quantizer chooses by dtype", name,
+            to_string(vals.dtype), to_string(dtype)));
+    }
+    return ds_quantizer(vals, groups, bits, sr, asym, options);
+}
+
+}  // namespace
+
+TensorView ds_quantizer(const TensorView& input, std::int64_t groups, int bit_num, bool sr,
+                        bool asym, const CallOptions& options) {
+    check(input, groups, bit_num, options);
+    const TensorView& output = options.output ? *options.output : input;
+    const std::int64_t elements = input.elements();
+    if (elements == 0) {
+        return output;
+    }
+    FakeQuantizeTask task{.input = input.data,
+                          .output = output.data,
+                          .dtype = input.dtype,
+                          .groups = groups,
+                          .group_size = elements / groups,
+                          .bits = bit_num,
+                          .stochastic = sr,
+                          .asymmetric = asym,
+                          .random = {}};
+    if (sr && options.device_random == 0) {
+        task.random = options.random ? *options.random
+                                     : next_random_state(static_cast<std::uint64_t>(elements));
+    }
+    if (input.device.kind == Device::Kind::cpu) {
+        host::fake_quantize(task, options.threads);
+    } else {
+        fake_quantize_on_device(task, input.device.ordinal, options.stream, options.device_random);
+    }
+    return output;
+}
+
+TensorView ds_quantize_fp16(const TensorView& vals, std::int64_t groups, int bits,
+                            const CallOptions& options) {
+    return quantize_as("ds_quantize_fp16", Dtype::float16, vals, groups, bits, false, false,
+                       options);
+}
+TensorView ds_quantize_fp32(const TensorView& vals, std::int64_t groups, int bits,
+                            const CallOptions& options) {
+    return quantize_as("ds_quantize_fp32", Dtype::float32, vals, groups, bits, false, false,
+                       options);
+}
+TensorView ds_sr_quantize_fp16(const TensorView& vals, std::int64_t groups, int bits,
+                               const CallOptions& options) {
+    return quantize_as("ds_sr_quantize_fp16", Dtype::float16, vals, groups, bits, true, false,
+                       options);
+}
+TensorView ds_sr_quantize_fp32(const TensorView& vals, std::int64_t groups, int bits,
+                               const CallOptions& options) {
+    return quantize_as("ds_sr_quantize_fp32", Dtype::float32, vals, groups, bits, true, false,
+                       options);
+}
+TensorView ds_quantize_asym_fp16(const TensorView& vals, std::int64_t groups, int bits,
+                                 const CallOptions& options) {
+    return quantize_as("ds_quantize_asym_fp16", Dtype::float16, vals, groups, bits, false, true,
+                       options);
+}
+TensorView ds_quantize_asym_fp32(const TensorView& vals, std::int64_t groups, int bits,
+                                 const CallOptions& options) {
+    return quantize_as("ds_quantize_asym_fp32", Dtype::float32, vals, groups, bits, false, true,
+                       options);
+}
+TensorView ds_sr_quantize_asym_fp16(const TensorView& vals, std::int64_t groups, int bits,
+                                    const CallOptions& options) {
+    return quantize_as("ds_sr_quantize_asym_fp16", Dtype::float16, vals, groups, bits, true, true,
+                       options);
+}
+TensorView ds_sr_quantize_asym_fp32(const TensorView& vals, std::int64_t groups, int bits,
+                                    const CallOptions& options) {
+    return quantize_as("ds_sr_quantize_asym_fp32", Dtype::float32, vals, groups, bits, true, true,
+                       options);
+}
+
+}  // namespace opforge::runtime

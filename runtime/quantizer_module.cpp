@@ -1,0 +1,122 @@
+#include <opforge/driver/errors.hpp>
+#include <opforge/runtime/quantizer_module.hpp>
+
+#include <fmt/format.h>
+
+#include <array>
+#include <mutex>
+#include <utility>
+
+namespace opforge::runtime {
+
+std::string FakeQuantizeVariant::program() const {
+    constexpr std::array<const char*, 3> kElements = {"fp16", "bf16", "fp32"};
+    return fmt::format("ds_{}quantize{}_{}", stochastic ? "sr_" : "", asymmetric ? "_asym" : "",
+                       kElements.at(static_cast<std::size_t>(element)));
+}
+
+QuantizerModule::QuantizerModule(std::shared_ptr<const builder::OpBuilder> builder,
+                                 const driver::DriverApi& api, int device)
+    : builder_(std::move(builder)), api_(&api), device_(driver::device_info(api, device)) {}
+
+QuantizerModule::~QuantizerModule() {
+    for (auto& slot : slots_) {
+        delete slot.load(std::memory_order_acquire);
+    }
+}
+
+const FakeQuantizeKernels& QuantizerModule::kernels(FakeQuantizeVariant variant) {
+    if (const FakeQuantizeKernels* ready = loaded(variant)) {
+        return *ready;
+    }
+    // Several threads may come here at once: the builder loads the program once, and the first to
+    // publish wins.
+    const std::string name = variant.program();
+    auto made = std::make_unique<FakeQuantizeKernels>();
+    made->program = builder_->load_program(device_.ordinal, name);
+    made->groups = made->program->kernel(name + "_groups");
+    made->block = made->program->kernel(name + "_block");
+    made->range = made->program->kernel(name + "_range");
+    made->apply = made->program->kernel(name + "_apply");
+    const FakeQuantizeKernels* expected = nullptr;
+    if (slots_[variant.index()].compare_exchange_strong(expected, made.get(),
+                                                        std::memory_order_acq_rel)) {
+        return *made.release();
+    }
+    return *expected;
+}
+
+namespace {
+
+constexpr int kMaxDevices = 64;
+
+struct Registry {
+    std::mutex mutex;  // guards making and dropping; finding a module is one atomic load
+    builder::BuilderContext context;
+    std::shared_ptr<const builder::OpBuilder> builder;
+    std::array<std::atomic<QuantizerModule*>, kMaxDevices> modules{};
+};
+
+// Never destroyed: a destructor at exit would unload kernels after the driver's own teardown.
+Registry& registry() {
+    static Registry& instance = *new Registry;
+    return instance;
+}
+
+void drop_modules(Registry& all) {
+    for (auto& slot : all.modules) {
+        delete slot.exchange(nullptr, std::memory_order_acq_rel);
+    }
+    all.builder.reset();
+}
+
+QuantizerModule& make_module(int device) {
+    Registry& all = registry();
+    const std::lock_guard lock(all.mutex);
+    const driver::DriverApi& api =
+        all.context.driver != nullptr ? *all.context.driver : driver::real_driver();
+    const int present = driver::device_count(api);
+    if (device < 0 || device >= present || device >= kMaxDevices) {
+        throw NoDevice(fmt::format(
+            "ds_quantizer: the tensor is on cuda:{}, this process sees {} CUDA device(s); check "
+            "the device's number and CUDA_VISIBLE_DEVICES",
+            device, present));
+    }
+    auto& slot = all.modules[static_cast<std::size_t>(device)];
+    if (QuantizerModule* ready = slot.load(std::memory_order_acquire)) {
+        return *ready;
+    }
+    if (!all.builder) {
+        all.builder = std::make_shared<const builder::QuantizerBuilder>(all.context);
+    }
+    auto made = std::make_unique<QuantizerModule>(all.builder, api, device);
+    slot.store(made.get(), std::memory_order_release);
+    return *made.release();
+}
+
+}  // namespace
+
+QuantizerModule& quantizer_module(int device) {
+    if (device >= 0 && device < kMaxDevices) {
+        if (QuantizerModule* ready = registry().modules[static_cast<std::size_t>(device)].load(
+                std::memory_order_acquire)) {
+            return *ready;
+        }
+    }
+    return make_module(device);
+}
+
+void configure_quantizer(builder::BuilderContext context) {
+    Registry& all = registry();
+    const std::lock_guard lock(all.mutex);
+    drop_modules(all);
+    all.context = std::move(context);
+}
+
+void shutdown() {
+    Registry& all = registry();
+    const std::lock_guard lock(all.mutex);
+    drop_modules(all);
+}
+
+}  // namespace opforge::runtime
