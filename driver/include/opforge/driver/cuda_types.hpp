@@ -1,4 +1,5 @@
-// CUDA's handles, declared and not defined: opforge's public headers compile without a CUDA toolkit.
+// CUDA's handles, declared and not defined: opforge's public headers compile without a CUDA
+// toolkit.
 #pragma once
 
 struct CUctx_st;

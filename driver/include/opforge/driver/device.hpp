@@ -20,7 +20,7 @@ struct DeviceInfo {
     int multiprocessors = 0;
     int max_threads_per_block = 0;
     int max_threads_per_multiprocessor = 0;
-    int shared_bytes_per_block = 0;         // without opting in
+    int shared_bytes_per_block = 0;  // without opting in
     int shared_bytes_per_block_optin = 0;
     int shared_bytes_per_multiprocessor = 0;
     std::int64_t l2_bytes = 0;

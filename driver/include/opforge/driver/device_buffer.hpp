@@ -1,4 +1,5 @@
-// Device memory of opforge's own, RAII: for the tools, the tests and the benchmarks. Ops never allocate through it.
+// Device memory of opforge's own, RAII: for the tools, the tests and the benchmarks. Ops never
+// allocate through it.
 #pragma once
 
 #include <opforge/driver/driver_api.hpp>

@@ -1,6 +1,7 @@
-// The table of libcuda's calls that opforge makes. The real table is filled by dlopen on first use; tests pass a fake.
-// Every function returns CUDA's own result code (0 is success) and takes CUDA's own arguments; docs: the CUDA Driver
-// API reference. Nothing here runs at static-initialisation time.
+// The table of libcuda's calls that opforge makes. The real table is filled by dlopen on first use;
+// tests pass a fake. Every function returns CUDA's own result code (0 is success) and takes CUDA's
+// own arguments; docs: the CUDA Driver API reference. Nothing here runs at static-initialisation
+// time.
 #pragma once
 
 #include <opforge/driver/cuda_types.hpp>
@@ -19,6 +20,9 @@ struct LaunchConfig {
     std::uint32_t shared_bytes = 0;
     std::uint32_t cluster_x = 1, cluster_y = 1, cluster_z = 1;  // 1, 1, 1: no cluster
     bool cooperative = false;
+    [[nodiscard]] bool has_cluster() const noexcept {
+        return cluster_x != 1 || cluster_y != 1 || cluster_z != 1;
+    }
 };
 
 /// CUdevice_attribute's numbers, those that opforge asks for.
@@ -83,10 +87,13 @@ public:
 
     virtual int library_load(LibraryHandle* library, std::span<const std::byte> code) const = 0;
     virtual int library_unload(LibraryHandle library) const = 0;
-    virtual int library_get_kernel(KernelHandle* kernel, LibraryHandle library, const char* name) const = 0;
-    /// Loads the kernel into the current context now, and gives the function that occupancy queries take.
+    virtual int library_get_kernel(KernelHandle* kernel, LibraryHandle library,
+                                   const char* name) const = 0;
+    /// Loads the kernel into the current context now, and gives the function that occupancy queries
+    /// take.
     virtual int kernel_get_function(FunctionHandle* function, KernelHandle kernel) const = 0;
-    virtual int kernel_set_max_dynamic_shared(KernelHandle kernel, int device, int size_bytes) const = 0;
+    virtual int kernel_set_max_dynamic_shared(KernelHandle kernel, int device,
+                                              int size_bytes) const = 0;
     virtual int occupancy_blocks(int* blocks, FunctionHandle function, int block_threads,
                                  std::size_t dynamic_shared_bytes) const = 0;
     virtual int launch(KernelHandle kernel, const LaunchConfig& config, StreamHandle stream,
@@ -97,7 +104,8 @@ public:
     virtual int memory_allocate_async(DevicePointer* pointer, std::size_t size_bytes,
                                       StreamHandle stream) const = 0;
     virtual int memory_free_async(DevicePointer pointer, StreamHandle stream) const = 0;
-    virtual int copy_to_device(DevicePointer to, const void* from, std::size_t size_bytes) const = 0;
+    virtual int copy_to_device(DevicePointer to, const void* from,
+                               std::size_t size_bytes) const = 0;
     virtual int copy_to_host(void* to, DevicePointer from, std::size_t size_bytes) const = 0;
     virtual int copy_device_async(DevicePointer to, DevicePointer from, std::size_t size_bytes,
                                   StreamHandle stream) const = 0;
@@ -110,12 +118,13 @@ public:
 struct DriverState {
     const DriverApi* api = nullptr;  // null: `reason` says why (no library, cuInit's own error)
     std::string reason;
-    int version = 0;       // CUDA's number: 13000 is 13.0
-    std::string library;   // path of the opened file
+    int version = 0;      // CUDA's number: 13000 is 13.0
+    std::string library;  // path of the opened file
 };
 [[nodiscard]] const DriverState& driver_state();
 
-/// @throws NoDevice with driver_state().reason where there is no driver; DriverError in a forked child.
+/// @throws NoDevice with driver_state().reason where there is no driver; DriverError in a forked
+/// child.
 [[nodiscard]] const DriverApi& real_driver();
 
 /// True in a child forked after the driver was opened: CUDA does not work there. One relaxed load.

@@ -11,7 +11,8 @@ namespace driver {
 class DriverApi;
 }
 
-/// A CUDA call failed. "cuLibraryLoadData(ds_quantize_fp16): CUDA_ERROR_NO_BINARY_FOR_GPU (209): no kernel image ..."
+/// A CUDA call failed. "cuLibraryLoadData(ds_quantize_fp16): CUDA_ERROR_NO_BINARY_FOR_GPU (209): no
+/// kernel image ..."
 class DriverError : public Error {
 public:
     DriverError(const driver::DriverApi& api, int result, const std::string& call,

@@ -7,8 +7,9 @@ namespace opforge::driver {
 
 /// Queues `kernel` on `stream` in the current context and returns before the device has run it.
 ///   arguments  pointers to the kernel's arguments, in order, each of the kernel's exact type
-/// No allocation, no lock. @throws DriverError naming `label`, CUDA's reason and the launch's shape.
-void launch(const DriverApi& api, KernelHandle kernel, const LaunchConfig& config, StreamHandle stream,
-            void** arguments, const char* label);
+/// No allocation, no lock. @throws DriverError naming `label`, CUDA's reason and the launch's
+/// shape.
+void launch(const DriverApi& api, KernelHandle kernel, const LaunchConfig& config,
+            StreamHandle stream, void** arguments, const char* label);
 
 }  // namespace opforge::driver

@@ -1,4 +1,5 @@
-// A cubin or PTX loaded through CUlibrary: one load serves every context and every like GPU of the process.
+// A cubin or PTX loaded through CUlibrary: one load serves every context and every like GPU of the
+// process.
 #pragma once
 
 #include <opforge/driver/driver_api.hpp>
@@ -19,7 +20,8 @@ public:
     LoadedLibrary& operator=(const LoadedLibrary&) = delete;
     ~LoadedLibrary();
 
-    /// Valid as long as this library. @throws DriverError naming the kernel where it is not in the library.
+    /// Valid as long as this library. @throws DriverError naming the kernel where it is not in the
+    /// library.
     [[nodiscard]] KernelHandle kernel(const std::string& lowered_name) const;
     [[nodiscard]] const std::string& label() const noexcept { return label_; }
 

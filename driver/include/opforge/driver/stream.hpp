@@ -1,5 +1,5 @@
-// Streams and events of opforge's own (callers' streams come in as plain handles), RAII. The context that is current
-// when they are made must still exist when they are destroyed.
+// Streams and events of opforge's own (callers' streams come in as plain handles), RAII. The
+// context that is current when they are made must still exist when they are destroyed.
 #pragma once
 
 #include <opforge/driver/driver_api.hpp>
