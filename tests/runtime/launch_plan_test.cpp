@@ -1,0 +1,102 @@
+#include <opforge/runtime/launch_plan.hpp>
+
+#include <catch2/catch.hpp>
+#include <rapidcheck.h>
+
+#include <bit>
+#include <cstdint>
+#include <vector>
+
+using namespace opforge::runtime;
+
+namespace {
+
+constexpr PlanFacts kHopper{.multiprocessors = 132, .max_threads_per_block = 1024};
+
+FakeQuantizePlan plan_of(std::int64_t groups, std::int64_t group_size, int element_bytes = 2,
+                         std::uint64_t input = 4096, std::uint64_t output = 4096) {
+    return plan_fake_quantize({groups, group_size, element_bytes, input, output}, kHopper);
+}
+
+}  // namespace
+
+TEST_CASE("a plan can be launched, whatever the shape", "[runtime]") {
+    const bool holds =
+        rc::check("grid, block, lanes and slices are in range and cover the tensor", [] {
+            const auto groups =
+                *rc::gen::oneOf(rc::gen::inRange<std::int64_t>(1, 5000),
+                                rc::gen::inRange<std::int64_t>(1, std::int64_t{1} << 34));
+            const auto size =
+                *rc::gen::oneOf(rc::gen::inRange<std::int64_t>(1, 5000),
+                                rc::gen::inRange<std::int64_t>(1, std::int64_t{1} << 34));
+            const int bytes = *rc::gen::element(2, 4);
+            const auto input = static_cast<std::uint64_t>(*rc::gen::inRange(0, 16)) * 2;
+            const auto output = static_cast<std::uint64_t>(*rc::gen::inRange(0, 16)) * 2;
+            const PlanFacts facts{.multiprocessors = *rc::gen::inRange(1, 200),
+                                  .max_threads_per_block = *rc::gen::element(256, 512, 1024)};
+            const FakeQuantizePlan plan =
+                plan_fake_quantize({groups, size, bytes, input, output}, facts);
+
+            RC_ASSERT(plan.grid >= 1U);
+            RC_ASSERT(plan.grid <= 0x7fffffffU);
+            RC_ASSERT(plan.block % 32 == 0U);
+            RC_ASSERT(plan.block >= 32U);
+            RC_ASSERT(plan.block <= static_cast<unsigned>(facts.max_threads_per_block));
+            switch (plan.kernel) {
+            case FakeQuantizeKernel::groups:
+                RC_ASSERT(std::has_single_bit(plan.lanes));
+                RC_ASSERT(plan.lanes <= 32U);
+                break;
+            case FakeQuantizeKernel::block:
+                break;
+            case FakeQuantizeKernel::split:
+                RC_ASSERT(plan.slice_size % 64 == 0);
+                RC_ASSERT(plan.slices * plan.slice_size >= size);
+                RC_ASSERT((plan.slices - 1) * plan.slice_size < size);
+                RC_ASSERT(plan.workspace_bytes ==
+                          static_cast<std::uint64_t>(groups) * plan.slices * 8);
+                break;
+            }
+        });
+    CHECK(holds);
+}
+
+TEST_CASE("small groups share a warp and stay in registers", "[runtime]") {
+    for (const std::int64_t size : {1, 8, 16, 64, 100, 512, 1024}) {
+        CAPTURE(size);
+        const FakeQuantizePlan plan = plan_of(4096, size);
+        CHECK(plan.kernel == FakeQuantizeKernel::groups);
+        // Four vectors of eight values a lane.
+        CHECK(plan.lanes * 4 * 8 >= size);
+    }
+    CHECK(plan_of(1 << 20, 16).lanes == 2);
+    CHECK(plan_of(1 << 20, 64).lanes == 2);
+    CHECK(plan_of(1 << 20, 1024).lanes == 32);
+}
+
+TEST_CASE("groups of a block's size get a block each", "[runtime]") {
+    const FakeQuantizePlan plan = plan_of(16384, 4096);
+    CHECK(plan.kernel == FakeQuantizeKernel::block);
+    CHECK(plan.grid == 16384);
+    CHECK(plan.block == 128);
+    CHECK(plan_of(8, 32768).kernel == FakeQuantizeKernel::block);
+    CHECK(plan_of(8, 32768).block == 1024);
+}
+
+TEST_CASE("a group that is the whole tensor is spread over the chip", "[runtime]") {
+    const FakeQuantizePlan plan = plan_of(1, 64 << 20);
+    CHECK(plan.kernel == FakeQuantizeKernel::split);
+    CHECK(plan.slices == 4 * 132);
+    CHECK(plan.grid == plan.slices);
+}
+
+TEST_CASE("buffers that are misaligned unlike each other are planned by elements", "[runtime]") {
+    const FakeQuantizePlan alike = plan_of(1024, 64, 2, 4098, 8194);
+    const FakeQuantizePlan unlike = plan_of(1024, 64, 2, 4096, 8194);
+    CHECK(alike.lanes == 2);
+    CHECK(unlike.lanes == 32);
+}
+
+TEST_CASE("a plan of nothing launches nothing", "[runtime]") {
+    CHECK(plan_of(0, 0) == FakeQuantizePlan{});
+}
