@@ -1,5 +1,5 @@
-// The cache as the builder uses it: a request in, verified bytes out, each compiled at most once in this process.
-// Any thread. Knows nothing of CUDA: a manifest maps to bytes.
+// The cache as the builder uses it: a request in, verified bytes out, each compiled at most once in
+// this process. Any thread. Knows nothing of CUDA: a manifest maps to bytes.
 #pragma once
 
 #include <opforge/cache/cache_root.hpp>
@@ -76,9 +76,10 @@ public:
     /// Memory, then the directory. Never compiles.
     [[nodiscard]] Result find(const Lookup& lookup);
 
-    /// As find; on a miss calls `build` once a process for each key (others wait and get its result or its exception),
-    /// publishes, and keeps the bytes in memory. Whatever `build` throws passes through and frees the slot.
-    /// The caller checks the policy: `offline` here still never calls `build` and gives a null entry.
+    /// As find; on a miss calls `build` once a process for each key (others wait and get its result
+    /// or its exception), publishes, and keeps the bytes in memory. Whatever `build` throws passes
+    /// through and frees the slot. The caller checks the policy: `offline` here still never calls
+    /// `build` and gives a null entry.
     [[nodiscard]] Result find_or_build(const Lookup& lookup, const std::function<Built()>& build);
 
     /// Compiles even where an entry would serve, and replaces it in memory.

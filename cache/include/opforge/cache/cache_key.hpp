@@ -1,6 +1,7 @@
-// Identity: what is asked for (the want digest) and, with the toolchain that built it, what was made (the full digest).
-// Both are SHA-256 over the canonical JSON of the fields below: sorted keys, integers only, no white space.
-// Never in a key: paths, thread counts, verbosity, device ordinal, host name, driver version. Grammar: docs/key.md.
+// Identity: what is asked for (the want digest) and, with the toolchain that built it, what was
+// made (the full digest). Both are SHA-256 over the canonical JSON of the fields below: sorted
+// keys, integers only, no white space. Never in a key: paths, thread counts, verbosity, device
+// ordinal, host name, driver version. Grammar: docs/key.md.
 #pragma once
 
 #include <opforge/cache/digest.hpp>
@@ -20,7 +21,8 @@ struct HeaderDigest {
     friend bool operator==(const HeaderDigest&, const HeaderDigest&) = default;
 };
 
-/// What is asked for. `headers`, `options`, `defines` and `kernels` may be in any order: a key sorts them.
+/// What is asked for. `headers`, `options`, `defines` and `kernels` may be in any order: a key
+/// sorts them.
 struct Request {
     std::string op;       // "quantizer"
     std::string program;  // "ds_quantize_fp16"
@@ -34,6 +36,9 @@ struct Request {
     friend bool operator==(const Request&, const Request&) = default;
 };
 
+/// The same request with its lists in the order that a key and a manifest have them.
+[[nodiscard]] Request canonical(Request request);
+
 /// What compiled it.
 struct Toolchain {
     std::string name;  // "nvrtc"
@@ -44,6 +49,8 @@ struct Toolchain {
 };
 
 /// The canonical text of the want fields, as hashed and as stored in a manifest's `inputs`.
+/// Like all below: @throws InvalidArgument where a text is not UTF-8 or two headers or defines
+/// share a name.
 [[nodiscard]] std::string canonical_inputs(const Request& request);
 [[nodiscard]] std::string canonical_toolchain(const Toolchain& toolchain);
 

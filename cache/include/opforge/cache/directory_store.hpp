@@ -1,5 +1,6 @@
 // One directory of entries on disk: verified reads, atomic publishing, quarantine.
-// Any thread and any process may use the same directory at once; correctness rests on renames, not on locks.
+// Any thread and any process may use the same directory at once; correctness rests on renames, not
+// on locks.
 #pragma once
 
 #include <opforge/base/bytes.hpp>
@@ -11,7 +12,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace opforge::cache {
@@ -36,7 +39,7 @@ enum class Refusal {
 [[nodiscard]] std::string_view to_string(Refusal refusal) noexcept;
 
 struct Listed {
-    std::string name;                // "<want>.<toolchain>"
+    std::string name;  // "<want>.<toolchain>"
     std::filesystem::path directory;
     std::optional<Manifest> manifest;  // nullopt: refused, `reason` says why
     std::string reason;
@@ -60,21 +63,34 @@ public:
         std::shared_ptr<const Entry> entry;  // null: `refusal` says why
         Refusal refusal = Refusal::absent;
         std::string reason;
-        bool quarantined = false;
+        unsigned refused = 0;      // entries seen and not served, of any refusal but `absent`
+        unsigned quarantined = 0;  // those of them that were moved to quarantine
     };
-    /// The entry that `toolchain` made. A bad one is moved to quarantine. Never throws for what is on the disk.
-    [[nodiscard]] Found find(const Request& request, const Toolchain& toolchain, const Acceptable& acceptable);
+    /// The entry that `toolchain` made. A bad one is moved to quarantine. Never throws for what is
+    /// on the disk.
+    [[nodiscard]] Found find(const Request& request, const Toolchain& toolchain,
+                             const Acceptable& acceptable);
     /// Any toolchain's entry for the request, newest toolchain first.
     [[nodiscard]] Found find_any(const Request& request, const Acceptable& acceptable);
 
-    /// Writes and publishes by one rename, fsynced. Losing the race to an equal entry is success.
-    /// @throws CacheError where the disk refuses.
+    /// Writes and publishes by one rename, fsynced. Losing the race to a sound entry of this name
+    /// is success.
+    /// @throws CacheError where the disk refuses, InvalidArgument where the manifest does not fit
+    /// the artifact.
     std::filesystem::path publish(const Manifest& manifest, std::span<const std::byte> artifact);
 
-    /// Moves the entry's folder to quarantine (the last 16 are kept). False where it was already gone.
+    /// As publish, and an entry that is already there gives way: a reader sees the old one, none,
+    /// or the new one.
+    /// @throws CacheError where the disk refuses; the old entry is then put back as far as
+    /// possible.
+    std::filesystem::path replace(const Manifest& manifest, std::span<const std::byte> artifact);
+
+    /// Moves the entry's folder to quarantine (the last 16 are kept). False where it was already
+    /// gone.
     bool quarantine(const std::string& name);
 
-    /// All entries, by name; with `deep`, artifacts are hashed too. @throws CacheError where the root is unreadable.
+    /// All entries, by name; with `deep`, artifacts are hashed too. @throws CacheError where the
+    /// root is unreadable.
     [[nodiscard]] std::vector<Listed> list(bool deep);
 
     /// Removes staging folders older than an hour.

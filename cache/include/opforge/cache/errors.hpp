@@ -1,4 +1,5 @@
-// What the cache throws. A cache that only cannot be written never throws: it warns once and the op goes on.
+// What the cache throws. A cache that only cannot be written never throws: it warns once and the op
+// goes on.
 #pragma once
 
 #include <opforge/base/error.hpp>
@@ -9,7 +10,8 @@
 
 namespace opforge {
 
-/// The cache or the disk refused: permission, space, owner. `path()` is what refused, `code()` the errno.
+/// The cache or the disk refused: permission, space, owner. `path()` is what refused, `code()` the
+/// errno.
 class CacheError : public Error {
 public:
     CacheError(const std::string& action, std::filesystem::path path, std::error_code code,

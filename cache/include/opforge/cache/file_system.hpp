@@ -1,5 +1,6 @@
-// The few file calls that the cache makes, behind an interface: the real ones, or a test's that fails, records or
-// delays them. Descriptors are plain ints, relative paths are single components resolved with O_NOFOLLOW.
+// The few file calls that the cache makes, behind an interface: the real ones, or a test's that
+// fails, records or delays them. Descriptors are plain ints, relative paths are single components
+// resolved with O_NOFOLLOW.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +25,8 @@ struct FileStatus {
     std::uint64_t links = 0;
 };
 
-/// Each call returns its result or throws std::system_error with the errno; EINTR and short transfers never show.
+/// Each call returns its result or throws std::system_error with the errno; EINTR and short
+/// transfers never show.
 class FileSystem {
 public:
     FileSystem() = default;
@@ -32,7 +34,8 @@ public:
     FileSystem& operator=(const FileSystem&) = delete;
     virtual ~FileSystem();
 
-    /// Opens an absolute path's directory; the root itself may be reached through links, nothing below it may.
+    /// Opens an absolute path's directory; the root itself may be reached through links, nothing
+    /// below it may.
     virtual int open_root(const std::string& path) = 0;
     virtual int open_directory(int parent, const std::string& name) = 0;
     /// O_RDONLY | O_NONBLOCK | O_NOFOLLOW: a planted FIFO never blocks.
@@ -47,7 +50,8 @@ public:
     virtual std::size_t read(int descriptor, std::span<std::byte> into) = 0;
     virtual void write(int descriptor, std::span<const std::byte> bytes) = 0;
     virtual void sync(int descriptor) = 0;
-    virtual void rename(int from_parent, const std::string& from, int to_parent, const std::string& to) = 0;
+    virtual void rename(int from_parent, const std::string& from, int to_parent,
+                        const std::string& to) = 0;
     /// Fails with EEXIST or ENOTEMPTY where `to` exists and is not an empty directory.
     virtual void rename_no_replace(int from_parent, const std::string& from, int to_parent,
                                    const std::string& to) = 0;

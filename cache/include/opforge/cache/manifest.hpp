@@ -1,6 +1,6 @@
 // The manifest of one entry: what was asked for, what made it, and what the artifact must hash to.
-// Its file is byte-equal to its canonical form, and sealed by its own digest: every flipped byte is seen.
-// Format, limits and history: docs/cache_format.md.
+// Its file is byte-equal to its canonical form, and sealed by its own digest: every flipped byte is
+// seen. Format, limits and history: docs/cache_format.md.
 #pragma once
 
 #include <opforge/cache/cache_key.hpp>
@@ -42,15 +42,16 @@ struct Manifest {
     int minimum_driver = 0;  // CUDA's number: 13000 is 13.0
     std::int64_t compile_microseconds = 0;
     std::string compile_log;
-    std::string producer;     // "opforge 0.1.0"
-    std::string extra_json;   // unknown top-level fields of a newer writer, canonical, "" where none
+    std::string producer;    // "opforge 0.1.0"
+    std::string extra_json;  // unknown top-level fields of a newer writer, canonical, "" where none
     friend bool operator==(const Manifest&, const Manifest&) = default;
 };
 
 /// The file's bytes, sealed. @throws InvalidArgument where a text is not UTF-8 or a cap is passed.
 [[nodiscard]] std::string to_canonical_json(const Manifest& manifest);
 
-/// Parses and verifies: size, depth, duplicate keys, seal, canonical form, digests of its own inputs.
+/// Parses and verifies: size, depth, duplicate keys, seal, canonical form, digests of its own
+/// inputs.
 /// @throws IntegrityError (with an empty path) that says what is wrong.
 [[nodiscard]] Manifest parse_manifest(std::string_view text);
 

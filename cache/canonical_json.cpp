@@ -1,0 +1,128 @@
+#include "canonical_json.hpp"
+
+#include <opforge/base/error.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+#include <vector>
+
+namespace opforge::cache {
+namespace {
+
+// Sees each event before any value is stored. nlohmann's parser does not recurse, so depth costs no
+// stack here.
+class Inspector final : public nlohmann::json_sax<Json> {
+public:
+    explicit Inspector(int max_depth) : max_depth_(max_depth) {}
+
+    [[nodiscard]] const std::string& fault() const noexcept { return fault_; }
+
+    bool null() override { return true; }
+    bool boolean(bool /*value*/) override { return true; }
+    bool number_integer(number_integer_t /*value*/) override { return true; }
+    bool number_unsigned(number_unsigned_t /*value*/) override { return true; }
+    bool number_float(number_float_t /*value*/, const string_t& text) override {
+        return fail(fmt::format("{} is not an integer of 64 bits", text));
+    }
+    bool string(string_t& /*value*/) override { return true; }
+    bool binary(binary_t& /*value*/) override { return fail("binary value"); }
+    bool start_object(std::size_t /*elements*/) override {
+        keys_.emplace_back();
+        return descend();
+    }
+    bool key(string_t& name) override {
+        return keys_.back().insert(name).second ||
+               fail(fmt::format("key '{}' appears twice", name));
+    }
+    bool end_object() override {
+        keys_.pop_back();
+        --depth_;
+        return true;
+    }
+    bool start_array(std::size_t /*elements*/) override { return descend(); }
+    bool end_array() override {
+        --depth_;
+        return true;
+    }
+    bool parse_error(std::size_t position, const std::string& /*token*/,
+                     const nlohmann::detail::exception& /*error*/) override {
+        return fail(fmt::format("not JSON at byte {}", position));
+    }
+
+private:
+    bool descend() {
+        ++depth_;
+        return depth_ <= max_depth_ || fail(fmt::format("nested deeper than {}", max_depth_));
+    }
+    bool fail(std::string fault) {
+        fault_ = std::move(fault);
+        return false;
+    }
+
+    int max_depth_;
+    int depth_ = 0;
+    std::vector<std::set<std::string>> keys_;
+    std::string fault_;
+};
+
+std::vector<std::string> sorted(std::vector<std::string> texts) {
+    std::sort(texts.begin(), texts.end());
+    return texts;
+}
+
+void insert_unique(Json& object, const std::string& name, std::string value, const char* what) {
+    if (!object.emplace(name, std::move(value)).second) {
+        throw InvalidArgument(fmt::format(
+            "identify program: {} '{}' is given twice; pass each name once", what, name));
+    }
+}
+
+}  // namespace
+
+std::string dump_canonical(const Json& value, std::string_view subject) {
+    try {
+        return value.dump(-1, ' ', false, Json::error_handler_t::strict);
+    } catch (const Json::type_error&) {
+        throw InvalidArgument(
+            fmt::format("encode {}: a text in it is not valid UTF-8; convert it first", subject));
+    }
+}
+
+std::string json_fault(std::string_view text, int max_depth) {
+    Inspector inspector(max_depth);
+    Json::sax_parse(text.begin(), text.end(), &inspector);
+    return inspector.fault();
+}
+
+Json inputs_json(const Request& request) {
+    Json headers = Json::object();
+    for (const HeaderDigest& header : request.headers) {
+        insert_unique(headers, header.name, header.digest.hex(), "header");
+    }
+    Json defines = Json::object();
+    for (const auto& [name, value] : request.defines) {
+        insert_unique(defines, name, value, "define");
+    }
+    return {{"artifact_kind", request.artifact_kind},
+            {"defines", std::move(defines)},
+            {"headers", std::move(headers)},
+            {"kernels", sorted(request.kernels)},
+            {"op", request.op},
+            {"options", sorted(request.options)},
+            {"program", request.program},
+            {"schema", kSchema},
+            {"source", request.source.hex()},
+            {"target", request.target}};
+}
+
+Json toolchain_json(const Toolchain& toolchain) {
+    return {{"fingerprint", toolchain.fingerprint},
+            {"major", toolchain.major},
+            {"minor", toolchain.minor},
+            {"name", toolchain.name}};
+}
+
+}  // namespace opforge::cache

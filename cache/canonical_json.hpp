@@ -1,0 +1,31 @@
+// The one JSON form that is hashed and stored: keys sorted by their bytes, no white space, integers
+// only, UTF-8 as it is, escapes only where JSON demands them. Private: nlohmann stays out of the
+// public headers.
+#pragma once
+
+#include <opforge/cache/cache_key.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace opforge::cache {
+
+using Json = nlohmann::json;
+
+/// @throws InvalidArgument where a text is not UTF-8; `subject` says of what.
+[[nodiscard]] std::string dump_canonical(const Json& value, std::string_view subject);
+
+/// What keeps a hostile text from being built into a document at all.
+/// Empty: sound. Otherwise what is wrong: not JSON, deeper than `max_depth`, a key twice in one
+/// object, or a number that is not an integer of 64 bits.
+[[nodiscard]] std::string json_fault(std::string_view text, int max_depth);
+
+/// @throws InvalidArgument where two headers or two defines share a name: such a request names no
+/// one program.
+[[nodiscard]] Json inputs_json(const Request& request);
+[[nodiscard]] Json toolchain_json(const Toolchain& toolchain);
+
+}  // namespace opforge::cache
