@@ -10,19 +10,20 @@
 namespace opforge::builder {
 
 struct CompileOptions {
-    int cxx_standard = 17;          // 14, 17 or 20
-    bool contract_fma = false;      // --fmad: off, because results must equal the host's bit for bit
-    bool flush_denormals = false;   // --ftz
-    bool precise_division = true;   // --prec-div
-    bool precise_sqrt = true;       // --prec-sqrt
-    bool line_info = false;         // --generate-line-info, for profilers
-    int max_registers = 0;          // --maxrregcount; 0: the compiler's choice
+    int cxx_standard = 17;         // 14, 17 or 20
+    bool contract_fma = false;     // --fmad: off, because results must equal the host's bit for bit
+    bool flush_denormals = false;  // --ftz
+    bool precise_division = true;  // --prec-div
+    bool precise_sqrt = true;      // --prec-sqrt
+    bool line_info = false;        // --generate-line-info, for profilers
+    int max_registers = 0;         // --maxrregcount; 0: the compiler's choice
     std::vector<std::pair<std::string, std::string>> defines;
 
     /// Those that change code, sorted, one spelling each: what the key holds. Defines apart.
     [[nodiscard]] std::vector<std::string> normalised() const;
-    /// The full NVRTC command line for `target`: normalised options, defines, --gpu-architecture, --no-source-include
-    /// and what else keeps a compile hermetic. @throws InvalidArgument for an unknown standard or a malformed define.
+    /// The full NVRTC command line for `target`: normalised options, defines, --gpu-architecture,
+    /// --no-source-include and what else keeps a compile hermetic. @throws InvalidArgument for an
+    /// unknown standard or a malformed define.
     [[nodiscard]] std::vector<std::string> nvrtc_arguments(const Target& target) const;
 };
 

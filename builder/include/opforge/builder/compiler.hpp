@@ -7,6 +7,7 @@
 #include <opforge/cache/cache_key.hpp>
 #include <opforge/cache/manifest.hpp>
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,10 +19,12 @@ struct CompileJob {
     std::string program;
     std::string source_name;  // the file name that compile errors show
     std::string_view source;
-    std::vector<EmbeddedFile> headers;     // everything an #include may reach: nothing is read from disk
-    std::vector<std::string> arguments;    // complete command line
-    std::vector<std::string> kernels;      // extern "C" names, or name expressions of templates
+    std::vector<EmbeddedFile>
+        headers;  // everything an #include may reach: nothing is read from disk
+    std::vector<std::string> arguments;  // complete command line
+    std::vector<std::string> kernels;    // extern "C" names, or name expressions of templates
     Target target;
+    cache::Toolchain toolchain;  // what require() gave: the one to compile with
 };
 
 struct CompiledProgram {
@@ -38,21 +41,25 @@ public:
     Compiler& operator=(const Compiler&) = delete;
     virtual ~Compiler();
 
-    /// What would compile, found by `stat` and a few small reads alone: nothing is opened with dlopen. nullopt where
-    /// the quick places hold none (a miss may still find one elsewhere).
+    /// What would compile, found by `stat` and a few small reads alone: nothing is opened with
+    /// dlopen. nullopt where the quick places hold none (a miss may still find one elsewhere).
     [[nodiscard]] virtual std::optional<cache::Toolchain> toolchain() = 0;
 
-    /// The toolchain that will compile for `target`, searching everywhere. Opens it. `driver_version` (CUDA's number, 0:
-    /// no driver) bounds it: its major must not be above the driver's.
+    /// The toolchain that will compile for `target`, searching everywhere. Opens it.
+    /// `driver_version` (CUDA's number, 0: no driver) bounds it: its major must not be above the
+    /// driver's.
     /// @throws ToolchainNotFound listing each place and the reason.
     [[nodiscard]] virtual cache::Toolchain require(const Target& target, int driver_version) = 0;
 
-    /// Compiles with the toolchain that require() chose for the target.
+    /// Compiles with `job.toolchain`, which require() chose. Not with "the last one chosen for the
+    /// target": a prewarm and a load on another thread may be bound by different drivers.
     /// @throws CompileError with the full log.
     [[nodiscard]] virtual CompiledProgram compile(const CompileJob& job) = 0;
 };
 
-/// NVRTC found as nvrtc_discovery.hpp says; opened on the first require().
-[[nodiscard]] std::shared_ptr<Compiler> nvrtc_compiler();
+/// NVRTC found as nvrtc_discovery.hpp says; opened on the first require(). `cache_root`: where
+/// fingerprints are remembered between processes; empty: nowhere.
+[[nodiscard]] std::shared_ptr<Compiler>
+nvrtc_compiler(const std::filesystem::path& cache_root = {});
 
 }  // namespace opforge::builder

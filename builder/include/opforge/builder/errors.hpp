@@ -11,7 +11,8 @@ namespace opforge {
 /// The compiler refused the source. `log()` is its full output.
 class CompileError : public Error {
 public:
-    CompileError(std::string program, std::string target, std::vector<std::string> options, std::string log);
+    CompileError(std::string program, std::string target, std::vector<std::string> options,
+                 std::string log);
     CompileError(const CompileError&) = default;
     CompileError(CompileError&&) = default;
     CompileError& operator=(const CompileError&) = default;
@@ -42,7 +43,8 @@ public:
     [[nodiscard]] std::string_view kind() const noexcept override;
 };
 
-/// Policy `offline`, and the cache has no entry: names the prewarm command that would have served it.
+/// Policy `offline`, and the cache has no entry: names the prewarm command that would have served
+/// it.
 class OfflineMiss : public Error {
 public:
     using Error::Error;

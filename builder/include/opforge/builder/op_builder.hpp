@@ -1,6 +1,7 @@
-// An op's builder: sources and options in, loaded kernels out, through the cache. The surface is DeepSpeed's OpBuilder;
-// the work is opforge's: NVRTC on a miss only, a verified cubin otherwise.
-// Any thread may call any const member; one program is compiled and loaded once a process and target.
+// An op's builder: sources and options in, loaded kernels out, through the cache. The surface is
+// DeepSpeed's OpBuilder; the work is opforge's: NVRTC on a miss only, a verified cubin otherwise.
+// Any thread may call any const member; one program is compiled and loaded once a process and
+// target.
 #pragma once
 
 #include <opforge/base/embedded_sources.hpp>
@@ -32,8 +33,9 @@ struct ProgramSpec {
 /// A loaded program: immutable, shared, alive as long as anybody holds it.
 class LoadedProgram {
 public:
-    LoadedProgram(std::string name, Target target, driver::LoadedLibrary library, cache::Manifest manifest,
-                  cache::Origin origin, std::chrono::microseconds load_time);
+    LoadedProgram(std::string name, Target target, driver::LoadedLibrary library,
+                  cache::Manifest manifest, cache::Origin origin,
+                  std::chrono::microseconds load_time);
 
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
     [[nodiscard]] const Target& target() const noexcept { return target_; }
@@ -59,7 +61,8 @@ class LoadedOp {
 public:
     LoadedOp(std::string name, std::vector<std::shared_ptr<const LoadedProgram>> programs);
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
-    [[nodiscard]] const std::vector<std::shared_ptr<const LoadedProgram>>& programs() const noexcept {
+    [[nodiscard]] const std::vector<std::shared_ptr<const LoadedProgram>>&
+    programs() const noexcept {
         return programs_;
     }
     /// Searches every program. @throws InvalidArgument where there is no such kernel.
@@ -81,21 +84,24 @@ struct Compatibility {
 struct BuildOutcome {
     std::string program;
     Target target;
-    bool compiled = false;  // by this call; false: it was ready
+    bool compiled = false;            // by this call; false: it was ready
     std::filesystem::path directory;  // of the entry; empty where it could not be written
     std::uint64_t size_bytes = 0;
     std::chrono::microseconds time{};
-    std::string error;       // empty: done
-    std::string error_kind;  // "CompileError", "ToolchainNotFound", "OfflineMiss", "CacheError", ...
+    std::string error;  // empty: done
+    std::string
+        error_kind;  // "CompileError", "ToolchainNotFound", "OfflineMiss", "CacheError", ...
 };
 
 /// What a builder works with; each default is the process's own.
 struct BuilderContext {
-    std::shared_ptr<cache::Cache> cache;       // default: cache::process_cache()
-    std::shared_ptr<Compiler> compiler;        // default: nvrtc_compiler()
-    const driver::DriverApi* driver = nullptr; // default: driver::real_driver(), opened when first needed
-    int driver_version = 0;                    // with `driver`: its version; 0: ask it
-    std::optional<cache::Policy> policy;       // default: OPFORGE_POLICY, else exact where a toolchain is found
+    std::shared_ptr<cache::Cache> cache;  // default: cache::process_cache()
+    std::shared_ptr<Compiler> compiler;   // default: nvrtc_compiler()
+    const driver::DriverApi* driver =
+        nullptr;             // default: driver::real_driver(), opened when first needed
+    int driver_version = 0;  // with `driver`: its version; 0: ask it
+    std::optional<cache::Policy>
+        policy;  // default: OPFORGE_POLICY, else exact where a toolchain is found
 };
 
 class OpBuilder {
@@ -116,21 +122,26 @@ public:
     /// Never throws and never creates a context.
     [[nodiscard]] Compatibility is_compatible(int device) const noexcept;
 
-    /// Every program, from the cache or compiled. @throws NoDevice, DriverError, CompileError, ToolchainNotFound, OfflineMiss
+    /// Every program, from the cache or compiled. @throws NoDevice, DriverError, CompileError,
+    /// ToolchainNotFound, OfflineMiss
     [[nodiscard]] std::shared_ptr<const LoadedOp> load(int device) const;
-    /// One program: the first use of one kernel pays for one compile. @throws as load(), InvalidArgument for the name
-    [[nodiscard]] std::shared_ptr<const LoadedProgram> load_program(int device, std::string_view program) const;
+    /// One program: the first use of one kernel pays for one compile. @throws as load(),
+    /// InvalidArgument for the name
+    [[nodiscard]] std::shared_ptr<const LoadedProgram> load_program(int device,
+                                                                    std::string_view program) const;
     /// Compiles even where the cache could serve, publishes, loads. @throws as load()
     [[nodiscard]] std::shared_ptr<const LoadedOp> jit_load(int device) const;
 
-    /// Compiles (or finds) for `target` with no GPU and no driver. Failures are in the outcomes, not thrown.
+    /// Compiles (or finds) for `target` with no GPU and no driver. Failures are in the outcomes,
+    /// not thrown.
     [[nodiscard]] std::vector<BuildOutcome> build(const Target& target) const;
     [[nodiscard]] BuildOutcome build_program(const Target& target, std::string_view program) const;
 
     /// What the cache is asked for: for `explain`, tests and listings.
     [[nodiscard]] cache::Request request(const ProgramSpec& program, const Target& target) const;
     [[nodiscard]] const BuilderContext& context() const noexcept { return context_; }
-    /// The policy in force, explicit or by default. @throws InvalidArgument for a bad OPFORGE_POLICY
+    /// The policy in force, explicit or by default. @throws InvalidArgument for a bad
+    /// OPFORGE_POLICY
     [[nodiscard]] cache::Policy policy() const;
 
 private:

@@ -24,18 +24,21 @@ struct Target {
     friend auto operator<=>(const Target&, const Target&) = default;
 };
 
-/// One target: `sm_90`, `sm_90a`, `compute_90`, `90`, `9.0`, `9.0a`, `10.0f`. @throws InvalidArgument that lists the forms.
+/// One target: `sm_90`, `sm_90a`, `compute_90`, `90`, `9.0`, `9.0a`, `10.0f`. @throws
+/// InvalidArgument that lists the forms.
 [[nodiscard]] Target parse_target(std::string_view text);
 
 /// What a list may name besides targets.
 struct TargetListContext {
-    std::vector<Target> native;     // of the devices present; empty: `native` is an error that says so
+    std::vector<Target> native;  // of the devices present; empty: `native` is an error that says so
     std::vector<Target> all_major;  // what `all-major` means for the NVRTC in use
 };
-/// A list in the manner of TORCH_CUDA_ARCH_LIST: entries split at ',', ';' or white space; `8.6+PTX` gives sm_86 and
-/// compute_86; names of TORCH's ("Hopper", "Ampere", ...), `native`, `all-major`. Duplicates are merged, order is kept.
+/// A list in the manner of TORCH_CUDA_ARCH_LIST: entries split at ',', ';' or white space;
+/// `8.6+PTX` gives sm_86 and compute_86; names of TORCH's ("Hopper", "Ampere", ...), `native`,
+/// `all-major`. Duplicates are merged, order is kept.
 /// @throws InvalidArgument naming the entry.
-[[nodiscard]] std::vector<Target> parse_targets(std::string_view text, const TargetListContext& context = {});
+[[nodiscard]] std::vector<Target> parse_targets(std::string_view text,
+                                                const TargetListContext& context = {});
 
 /// What matters of a device for choosing a target.
 struct DeviceFacts {
@@ -47,14 +50,17 @@ struct DeviceFacts {
 /// Which suffix a program asks for, where the target has one.
 using Wants = Target::Suffix;
 
-/// The targets whose entry this device could run, best first: the exact `a` or `f` target if the program wants it, the
-/// exact plain one, lower minors of the same major, then PTX from the device's own down to 7.5. Pure.
+/// The targets whose entry this device could run, best first: the exact `a` or `f` target if the
+/// program wants it, the exact plain one, lower minors of the same major, then PTX from the
+/// device's own down to 7.5. Pure.
 [[nodiscard]] std::vector<Target> candidates(const DeviceFacts& device, Wants wants);
 
-/// The target a prewarm asks the compiler for: `9.0a` lowers to sm_90 for programs that do not want the suffix.
+/// The target a prewarm asks the compiler for: `9.0a` lowers to sm_90 for programs that do not want
+/// the suffix.
 [[nodiscard]] Target lower(const Target& asked, Wants wants);
 
-/// The smallest driver (CUDA's number) that loads what a toolchain of this version made for this target.
+/// The smallest driver (CUDA's number) that loads what a toolchain of this version made for this
+/// target.
 [[nodiscard]] int minimum_driver(const Target& target, int toolchain_major, int toolchain_minor);
 
 }  // namespace opforge::builder
