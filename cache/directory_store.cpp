@@ -202,6 +202,11 @@ private:
     bool moved_ = false;
 };
 
+bool is_taken(const CacheError& error) {
+    const int code = error.code().value();
+    return code == EEXIST || code == ENOTEMPTY;
+}
+
 enum class Moved { yes, replaced, failed };
 
 }  // namespace
@@ -260,7 +265,8 @@ struct DirectoryStore::Implementation {
             const std::string resting = quarantine_name(name);
             shard.move(name, folder, resting);
             if (!same_file(folder.status_of(resting), judged)) {
-                folder.move(resting, shard, name);
+                // Back with it; where a newer one has come meanwhile, that serves as well.
+                static_cast<void>(judge([&] { folder.move(resting, shard, name); }));
                 return Moved::replaced;
             }
             trim(folder);
@@ -283,10 +289,9 @@ struct DirectoryStore::Implementation {
     }
 
     static void trim(const SecureDirectory& folder) {
-        std::vector<std::string> names = folder.list();
-        if (names.size() <= kQuarantineKept) {
-            return;
-        }
+        std::vector<std::string> names;
+        // The next one to come trims again.
+        static_cast<void>(judge([&] { names = folder.list(); }));
         std::sort(names.begin(), names.end());
         for (std::size_t i = 0; i + kQuarantineKept < names.size(); ++i) {
             remove_quietly(folder, names[i]);
@@ -295,8 +300,8 @@ struct DirectoryStore::Implementation {
 
     std::filesystem::path put(const Manifest& manifest, std::span<const std::byte> artifact,
                               bool replace);
-    void make_room(const SecureDirectory& shard, const std::string& name, const Request& wanted,
-                   bool& present);
+    [[nodiscard]] bool serves_already(const SecureDirectory& shard, const std::string& name,
+                                      const Request& wanted);
     void swap_in(Staging& staging, const SecureDirectory& tmp, const SecureDirectory& shard,
                  const std::string& name);
 
@@ -473,14 +478,11 @@ std::filesystem::path DirectoryStore::Implementation::put(const Manifest& manife
                 staging.move_to(shard, name);
                 break;
             } catch (const CacheError& error) {
-                const int code = error.code().value();
-                if ((code != EEXIST && code != ENOTEMPTY) || attempt == kAttempts) {
+                if (!is_taken(error) || attempt == kAttempts) {
                     throw;
                 }
             }
-            bool present = false;
-            make_room(shard, name, wanted, present);
-            if (present) {
+            if (serves_already(shard, name, wanted)) {
                 return shard.path() / name;
             }
         }
@@ -489,33 +491,38 @@ std::filesystem::path DirectoryStore::Implementation::put(const Manifest& manife
     return shard.path() / name;
 }
 
-// An entry is in the way: `present` where it is as good as ours, else it is gone afterwards.
-void DirectoryStore::Implementation::make_room(const SecureDirectory& shard,
-                                               const std::string& name, const Request& wanted,
-                                               bool& present) {
+// An entry is in the way. True: it is as good as ours. False: it is gone, the way is free.
+bool DirectoryStore::Implementation::serves_already(const SecureDirectory& shard,
+                                                    const std::string& name,
+                                                    const Request& wanted) {
     std::optional<SecureDirectory> directory;
-    const auto judgement = judge([&] {
+    std::string reason;
+    try {
         directory.emplace(shard.open(name));
         const Manifest manifest = read_manifest(*directory, name).manifest;
         check_identity(manifest, wanted);
         static_cast<void>(read_artifact(*directory, manifest));
-    });
-    present = !judgement;
-    if (present || judgement->refusal == Refusal::absent) {
-        return;
+        return true;
+    } catch (const ManifestFault& fault) {
+        reason = fault.reason();
+    } catch (const InsecureError&) {
+        throw;
+    } catch (const CacheError& error) {
+        if (error.code().value() == ENOENT) {
+            return false;
+        }
+        if (!directory) {
+            throw;
+        }
+        // Unreadable counts as bad here: sound bytes are at hand.
+        reason = error.what();
     }
-    if (judgement->refusal == Refusal::insecure || !directory) {
-        throw CacheError("publish over", shard.path() / name,
-                         std::make_error_code(std::errc::operation_not_permitted),
-                         judgement->reason);
-    }
-    // Unreadable counts as bad here: sound bytes are at hand.
     if (quarantine_judged(shard, name, directory->status()) == Moved::failed) {
         throw CacheError(
             "publish over", shard.path() / name, std::make_error_code(std::errc::file_exists),
-            fmt::format("the entry there is bad ({}) and cannot be moved away; remove it",
-                        judgement->reason));
+            fmt::format("the entry there is bad ({}) and cannot be moved away; remove it", reason));
     }
+    return false;
 }
 
 void DirectoryStore::Implementation::swap_in(Staging& staging, const SecureDirectory& tmp,
@@ -527,13 +534,9 @@ void DirectoryStore::Implementation::swap_in(Staging& staging, const SecureDirec
             staging.move_to(shard, name);
             break;
         } catch (const CacheError& error) {
-            const int code = error.code().value();
-            if ((code != EEXIST && code != ENOTEMPTY) || attempt == kAttempts) {
-                if (!old.empty()) {
-                    const auto lost = judge([&] { tmp.move(old, shard, name); });
-                    if (lost) {
-                        remove_quietly(tmp, old);
-                    }
+            if (!is_taken(error) || attempt == kAttempts) {
+                if (!old.empty() && judge([&] { tmp.move(old, shard, name); })) {
+                    remove_quietly(tmp, old);
                 }
                 throw;
             }
@@ -543,17 +546,16 @@ void DirectoryStore::Implementation::swap_in(Staging& staging, const SecureDirec
             remove_quietly(tmp, old);
             old.clear();
         }
-        const auto judgement = judge([&] {
+        try {
             // What is not ours alone stays where it is.
             static_cast<void>(shard.open(name));
             std::string aside = unique_name();
             shard.move(name, tmp, aside);
             old = std::move(aside);
-        });
-        if (judgement && judgement->refusal != Refusal::absent) {
-            throw CacheError("replace", shard.path() / name,
-                             std::make_error_code(std::errc::operation_not_permitted),
-                             judgement->reason);
+        } catch (const CacheError& error) {
+            if (error.code().value() != ENOENT) {
+                throw;
+            }
         }
     }
     if (!old.empty()) {

@@ -387,9 +387,9 @@ std::string version_text(int version) {
     return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
 }
 
-DriverState refused(DriverState state, std::string reason) {
+OpenedDriver refused(DriverState state, std::string reason) {
     state.reason = std::move(reason);
-    return state;
+    return {std::move(state), nullptr};
 }
 
 }  // namespace
@@ -398,7 +398,7 @@ bool in_forked_child() noexcept {
     return forked_child.load(std::memory_order_relaxed);
 }
 
-DriverState open_driver(const std::string& name) {
+OpenedDriver open_driver(const std::string& name) {
     watch_for_forks();
     DriverState state;
     DynamicLibrary library(name);
@@ -439,8 +439,8 @@ DriverState open_driver(const std::string& name) {
     if (const int result = api->init(); result != CUDA_SUCCESS) {
         return refused(state, DriverError(*api, result, "cuInit", state.library).what());
     }
-    state.api = api.release();  // never destroyed: static objects may unload their kernels at exit
-    return state;
+    state.api = api.get();
+    return {std::move(state), std::move(api)};
 }
 
 const DriverState& driver_state() {
@@ -455,12 +455,15 @@ const DriverState& driver_state() {
         return interrupted;
     }
     static const DriverState& opened = [&]() -> const DriverState& {
-        const auto* const state = new DriverState(
-            open_driver(environment("OPFORGE_CUDA_LIBRARY").value_or("libcuda.so.1")));
+        OpenedDriver driver =
+            open_driver(environment("OPFORGE_CUDA_LIBRARY").value_or("libcuda.so.1"));
+        // Neither is ever destroyed: static objects may unload their kernels at exit.
+        const auto* const state = new DriverState(std::move(driver.state));
+        static_cast<void>(driver.api.release());
         published.store(state, std::memory_order_release);
         if (state->api == nullptr) {
-            opening_or_open.store(false,
-                                  std::memory_order_relaxed);  // nothing that a fork could break
+            // Nothing that a fork could break.
+            opening_or_open.store(false, std::memory_order_relaxed);
         }
         return *state;
     }();
@@ -468,12 +471,12 @@ const DriverState& driver_state() {
 }
 
 const DriverApi& real_driver() {
+    if (in_forked_child()) {
+        throw DriverError(fmt::format("use a GPU: {}", kForkedText));
+    }
     const DriverState& state = driver_state();
     if (state.api == nullptr) {
         throw NoDevice(fmt::format("use a GPU: {}", state.reason));
-    }
-    if (in_forked_child()) {
-        throw DriverError(fmt::format("use a GPU: {}", kForkedText));
     }
     return *state.api;
 }

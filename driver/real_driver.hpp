@@ -3,12 +3,18 @@
 
 #include <opforge/driver/driver_api.hpp>
 
+#include <memory>
 #include <string>
 
 namespace opforge::driver {
 
-/// Opens `library` (a path or a soname), checks its version, fills the table and calls cuInit. What
-/// is opened is never closed. Any thread; not memoised.
-[[nodiscard]] DriverState open_driver(const std::string& library);
+struct OpenedDriver {
+    DriverState state;
+    std::unique_ptr<const DriverApi> api;  // state.api, owned
+};
+
+/// Opens `library` (a path or a soname), checks its version, fills the table and calls cuInit. The
+/// library is never closed. Any thread; not memoised.
+[[nodiscard]] OpenedDriver open_driver(const std::string& library);
 
 }  // namespace opforge::driver

@@ -33,7 +33,7 @@ struct Counters {
     std::uint64_t misses = 0;
     std::uint64_t compiles = 0;
     std::uint64_t failed_compiles = 0;
-    std::uint64_t shared_waits = 0;  // callers that waited for another thread's compile
+    std::uint64_t shared_waits = 0;  // callers that waited for another thread's lookup or compile
     std::uint64_t published = 0;
     std::uint64_t publish_failures = 0;
     std::uint64_t quarantined = 0;
