@@ -1,0 +1,144 @@
+// The real file system with faults: the n-th call fails, or every call from the n-th on (as after a
+// crash: nothing is cleaned up). Counts calls and open descriptors, so that a test can go through
+// every point of an operation.
+#pragma once
+
+#include <opforge/cache/file_system.hpp>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <system_error>
+#include <vector>
+
+namespace opforge::test {
+
+class FaultyFileSystem final : public cache::FileSystem {
+public:
+    /// The n-th call from now (1 is the next) fails with `code`; others go through.
+    void fail_call(std::uint64_t n, int code) { arm(n, n, code); }
+    /// That call and all after it fail.
+    void fail_from(std::uint64_t n, int code) {
+        arm(n, std::numeric_limits<std::uint64_t>::max(), code);
+    }
+    void heal() { first_ = last_ = 0; }
+
+    [[nodiscard]] std::uint64_t calls() const noexcept { return calls_; }
+    [[nodiscard]] bool triggered() const noexcept { return triggered_; }
+    [[nodiscard]] std::int64_t open_descriptors() const noexcept { return open_; }
+    /// Calls that make or change something on the disk.
+    [[nodiscard]] std::uint64_t changes() const noexcept { return changes_; }
+
+    int open_root(const std::string& path) override {
+        step();
+        return opened(real_.open_root(path));
+    }
+    int open_directory(int parent, const std::string& name) override {
+        step();
+        return opened(real_.open_directory(parent, name));
+    }
+    int open_file(int parent, const std::string& name) override {
+        step();
+        return opened(real_.open_file(parent, name));
+    }
+    int create_file(int parent, const std::string& name) override {
+        change();
+        return opened(real_.create_file(parent, name));
+    }
+    void make_directory(int parent, const std::string& name) override {
+        change();
+        real_.make_directory(parent, name);
+    }
+    cache::FileStatus status(int descriptor) override {
+        step();
+        return real_.status(descriptor);
+    }
+    cache::FileStatus status_at(int parent, const std::string& name) override {
+        step();
+        return real_.status_at(parent, name);
+    }
+    std::size_t read(int descriptor, std::span<std::byte> into) override {
+        step();
+        return real_.read(descriptor, into);
+    }
+    void write(int descriptor, std::span<const std::byte> bytes) override {
+        try {
+            change();
+        } catch (const std::system_error&) {
+            // A disk that fills up takes the first part.
+            real_.write(descriptor, bytes.first(bytes.size() / 2));
+            throw;
+        }
+        real_.write(descriptor, bytes);
+    }
+    /// Counted and failed like the others, but not carried out: a test that goes on living cannot
+    /// see whether it was, and hundreds of them take half a minute on a plain disk.
+    void sync(int /*descriptor*/) override { step(); }
+    void rename(int from_parent, const std::string& from, int to_parent,
+                const std::string& to) override {
+        change();
+        real_.rename(from_parent, from, to_parent, to);
+    }
+    void rename_no_replace(int from_parent, const std::string& from, int to_parent,
+                           const std::string& to) override {
+        change();
+        real_.rename_no_replace(from_parent, from, to_parent, to);
+    }
+    void remove_file(int parent, const std::string& name) override {
+        change();
+        real_.remove_file(parent, name);
+    }
+    void remove_directory(int parent, const std::string& name) override {
+        change();
+        real_.remove_directory(parent, name);
+    }
+    std::vector<std::string> list(int directory) override {
+        step();
+        return real_.list(directory);
+    }
+    void touch(int descriptor) override {
+        change();
+        real_.touch(descriptor);
+    }
+    void close(int descriptor) noexcept override {
+        --open_;
+        real_.close(descriptor);
+    }
+
+private:
+    void arm(std::uint64_t first, std::uint64_t last, int code) {
+        calls_ = 0;
+        triggered_ = false;
+        first_ = first;
+        last_ = last;
+        code_ = code;
+    }
+    void step() {
+        const std::uint64_t call = ++calls_;
+        if (first_ != 0 && call >= first_ && call <= last_) {
+            triggered_ = true;
+            throw std::system_error(code_, std::generic_category(), "injected");
+        }
+    }
+    void change() {
+        ++changes_;
+        step();
+    }
+    int opened(int descriptor) {
+        ++open_;
+        return descriptor;
+    }
+
+    cache::FileSystem& real_ = cache::posix_file_system();
+    std::uint64_t first_ = 0;
+    std::uint64_t last_ = 0;
+    int code_ = EIO;
+    std::atomic<std::uint64_t> calls_{0};
+    std::atomic<std::uint64_t> changes_{0};
+    std::atomic<std::int64_t> open_{0};
+    std::atomic<bool> triggered_{false};
+};
+
+}  // namespace opforge::test
