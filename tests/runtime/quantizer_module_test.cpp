@@ -1,0 +1,318 @@
+#include "runtime/fake_gpu.hpp"
+
+#include <opforge/builder/errors.hpp>
+#include <opforge/driver/context.hpp>
+#include <opforge/driver/errors.hpp>
+#include <opforge/opforge.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+using namespace opforge;
+using opforge::test::FakeDevice;
+using opforge::test::FakeGpu;
+using opforge::test::FakeOutstanding;
+using Strings = std::vector<std::string>;
+
+namespace {
+
+std::vector<float> ramp(std::size_t count) {
+    std::vector<float> values(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        values[i] = static_cast<float>(static_cast<int>(i * 37 % 251)) * 0.013F - 1.6F;
+    }
+    return values;
+}
+
+TensorView view(std::vector<float>& values, Device device) {
+    return {values.data(), Dtype::float32, {static_cast<std::int64_t>(values.size())}, device};
+}
+
+std::vector<float> on_host(std::vector<float> values, std::int64_t groups, int bits, bool sr,
+                           bool asym, const CallOptions& options = {}) {
+    ds_quantizer(view(values, Device::cpu()), groups, bits, sr, asym, options);
+    return values;
+}
+
+}  // namespace
+
+TEST_CASE("every kernel of the plan gets the arguments that give the host's bits", "[runtime]") {
+    FakeGpu gpu;
+    struct Case {
+        std::size_t elements;
+        std::int64_t groups;
+        Strings kernels;
+    };
+    for (const Case& c :
+         {Case{4096, 64, {"ds_sr_quantize_asym_fp32_groups"}},
+          Case{65536, 8, {"ds_sr_quantize_asym_fp32_block"}},
+          Case{262144, 2, {"ds_sr_quantize_asym_fp32_range", "ds_sr_quantize_asym_fp32_apply"}}}) {
+        CAPTURE(c.elements);
+        std::vector<float> values = ramp(c.elements);
+        const CallOptions options{.stream = nullptr,
+                                  .output = {},
+                                  .random = RandomState{7, 5},
+                                  .device_random = 0,
+                                  .threads = 0};
+        const std::vector<float> expected = on_host(values, c.groups, 5, true, true, options);
+        const std::size_t before = gpu.kernels().size();
+        ds_quantizer(view(values, Device::cuda(0)), c.groups, 5, true, true, options);
+        const Strings all = gpu.kernels();
+        CHECK(Strings(all.begin() + static_cast<std::ptrdiff_t>(before), all.end()) == c.kernels);
+        CHECK(values == expected);
+    }
+    CHECK(gpu.driver.outstanding().allocations == 0);
+}
+
+TEST_CASE("dtype and flags choose the program, and the first use compiles that one alone",
+          "[runtime]") {
+    FakeGpu gpu;
+    std::vector<std::uint16_t> halves(64, 0x3c00);
+    const TensorView fp16{halves.data(), Dtype::float16, {64}, Device::cuda(0)};
+    const TensorView bf16{halves.data(), Dtype::bfloat16, {64}, Device::cuda(0)};
+    ds_quantizer(fp16);
+    CHECK(gpu.compiler->compiles() == 1);
+    ds_quantizer(fp16, 2, 4);
+    CHECK(gpu.compiler->compiles() == 1);
+    ds_quantizer(bf16, 1, 8, false, true);
+    runtime::ds_sr_quantize_fp16(fp16, 4, 8);
+    CHECK(gpu.compiler->compiles() == 3);
+    CHECK(gpu.kernels() == Strings{"ds_quantize_fp16_groups", "ds_quantize_fp16_groups",
+                                   "ds_quantize_asym_bf16_groups", "ds_sr_quantize_fp16_groups"});
+}
+
+TEST_CASE("many threads' first call compiles once", "[runtime]") {
+    FakeGpu gpu;
+    gpu.compiler->set_delay(std::chrono::milliseconds(20));
+    std::atomic<int> right{0};
+    {
+        std::vector<std::jthread> threads;
+        for (int i = 0; i < 8; ++i) {
+            threads.emplace_back([&] {
+                std::vector<float> values = ramp(256);
+                const std::vector<float> expected = on_host(values, 4, 8, false, false);
+                ds_quantizer(view(values, Device::cuda(0)), 4);
+                right += values == expected ? 1 : 0;
+            });
+        }
+    }
+    CHECK(right == 8);
+    CHECK(gpu.compiler->compiles() == 1);
+    CHECK(gpu.driver.count("library_load") == 1);
+}
+
+TEST_CASE("the caller's current context is the same after a call", "[runtime]") {
+    FakeGpu gpu({FakeDevice{}, FakeDevice{}});
+    std::vector<float> values = ramp(64);
+
+    SECTION("none is current: the primary one serves and goes") {
+        ds_quantizer(view(values, Device::cuda(1)));
+        CHECK(gpu.driver.context_stack().empty());
+        CHECK(gpu.driver.launches().back().current == driver::primary_context(gpu.driver, 1));
+    }
+    SECTION("one that is not primary is used as it is") {
+        driver::ContextHandle own = nullptr;
+        REQUIRE(gpu.driver.context_create(&own, 0) == 0);
+        ds_quantizer(view(values, Device::cuda(0)));
+        CHECK(gpu.driver.launches().back().current == own);
+        CHECK(gpu.driver.context_stack() == std::vector<driver::ContextHandle>{own});
+        gpu.driver.context_destroy(own);
+    }
+    SECTION("a stream brings its own context") {
+        driver::ContextHandle own = nullptr;
+        REQUIRE(gpu.driver.context_create(&own, 1) == 0);
+        driver::StreamHandle stream = nullptr;
+        REQUIRE(gpu.driver.stream_create(&stream, 0) == 0);
+        driver::ContextHandle popped = nullptr;
+        REQUIRE(gpu.driver.context_pop(&popped) == 0);
+        CallOptions options;
+        options.stream = stream;
+        ds_quantizer(view(values, Device::cuda(1)), 1, 8, false, false, options);
+        CHECK(gpu.driver.launches().back().current == own);
+        CHECK(gpu.driver.launches().back().stream == stream);
+        CHECK(gpu.driver.context_stack().empty());
+        gpu.driver.stream_destroy(stream);
+        gpu.driver.context_destroy(own);
+    }
+    SECTION("another device's context gives way to the tensor's for the length of the call") {
+        driver::ContextHandle own = nullptr;
+        REQUIRE(gpu.driver.context_create(&own, 0) == 0);
+        ds_quantizer(view(values, Device::cuda(1)));
+        CHECK(gpu.driver.launches().back().current == driver::primary_context(gpu.driver, 1));
+        CHECK(gpu.driver.context_stack() == std::vector<driver::ContextHandle>{own});
+        gpu.driver.context_destroy(own);
+    }
+    SECTION("also after a launch that failed") {
+        gpu.driver.fail("launch", 719);
+        CHECK_THROWS_AS(ds_quantizer(view(values, Device::cuda(1))), DriverError);
+        CHECK(gpu.driver.context_stack().empty());
+    }
+}
+
+TEST_CASE("a stream of another device is refused before anything is launched", "[runtime]") {
+    FakeGpu gpu({FakeDevice{}, FakeDevice{}});
+    driver::ContextHandle own = nullptr;
+    REQUIRE(gpu.driver.context_create(&own, 1) == 0);
+    driver::StreamHandle stream = nullptr;
+    REQUIRE(gpu.driver.stream_create(&stream, 0) == 0);
+    std::vector<float> values = ramp(64);
+    const std::vector<float> before = values;
+    CallOptions options;
+    options.stream = stream;
+    CHECK_THROWS_WITH(ds_quantizer(view(values, Device::cuda(0)), 1, 8, false, false, options),
+                      Catch::Contains("cuda:0") && Catch::Contains("stream"));
+    CHECK(gpu.driver.launches().empty());
+    CHECK(gpu.compiler->compiles() == 0);
+    CHECK(values == before);
+    CHECK(gpu.driver.context_stack() == std::vector<driver::ContextHandle>{own});
+    gpu.driver.stream_destroy(stream);
+    gpu.driver.context_destroy(own);
+}
+
+TEST_CASE("bad arguments for a device tensor reach neither compiler nor driver", "[runtime]") {
+    FakeGpu gpu;
+    std::vector<float> values = ramp(64);
+    TensorView tensor = view(values, Device::cuda(0));
+    CHECK_THROWS_AS(ds_quantizer(tensor, 0), InvalidArgument);
+    CHECK_THROWS_AS(ds_quantizer(tensor, 7), InvalidArgument);
+    CHECK_THROWS_AS(ds_quantizer(tensor, 1, 17), InvalidArgument);
+    tensor.dtype = Dtype::int32;
+    CHECK_THROWS_AS(ds_quantizer(tensor), UnsupportedDtype);
+    tensor = view(values, Device::cuda(0));
+    tensor.data = nullptr;
+    CHECK_THROWS_AS(ds_quantizer(tensor), InvalidArgument);
+    CHECK(gpu.driver.launches().empty());
+    CHECK(gpu.compiler->compiles() == 0);
+}
+
+TEST_CASE("a device that is not there is named with the number of those that are", "[runtime]") {
+    FakeGpu gpu;
+    std::vector<float> values = ramp(64);
+    CHECK_THROWS_AS(ds_quantizer(view(values, Device::cuda(1))), NoDevice);
+    CHECK_THROWS_AS(ds_quantizer(view(values, Device::cuda(-1))), NoDevice);
+    CHECK_THROWS_AS(ds_quantizer(view(values, Device::cuda(1000))), NoDevice);
+    CHECK_THROWS_WITH(ds_quantizer(view(values, Device::cuda(3))), Catch::Contains("cuda:3"));
+}
+
+TEST_CASE("a first use inside a capture names warm_up, and works after it", "[runtime]") {
+    FakeGpu gpu;
+    std::vector<float> values = ramp(64);
+    const std::vector<float> expected = on_host(values, 1, 8, false, false);
+    gpu.driver.set_capture_status(nullptr, 1);
+    CHECK_THROWS_AS(ds_quantizer(view(values, Device::cuda(0))), DriverError);
+    CHECK_THROWS_WITH(ds_quantizer(view(values, Device::cuda(0))), Catch::Contains("warm_up()"));
+    CHECK(gpu.compiler->compiles() == 0);
+
+    CHECK(warm_up({.programs = {"ds_quantize_fp32"}, .devices = {0}, .stop = {}, .progress = {}}) ==
+          1);
+    ds_quantizer(view(values, Device::cuda(0)));
+    CHECK(values == expected);
+}
+
+TEST_CASE("a failed compile reaches the caller, and the next call tries again", "[runtime]") {
+    FakeGpu gpu;
+    std::vector<float> values = ramp(64);
+    gpu.compiler->fail("ds_quantize_fp32", "fake_quantize.cu(3): error: no");
+    CHECK_THROWS_AS(ds_quantizer(view(values, Device::cuda(0))), CompileError);
+    CHECK(gpu.driver.launches().empty());
+    gpu.compiler->fail("ds_quantize_fp32", "");
+    ds_quantizer(view(values, Device::cuda(0)));
+    CHECK(gpu.driver.launches().size() == 1);
+}
+
+TEST_CASE("without any NVRTC and without an entry the error says so", "[runtime]") {
+    FakeGpu gpu;
+    gpu.compiler->set_toolchain(std::nullopt);
+    std::vector<float> values = ramp(64);
+    CHECK_THROWS_AS(ds_quantizer(view(values, Device::cuda(0))), ToolchainNotFound);
+}
+
+TEST_CASE("the workspace of a split launch is given back whatever happens", "[runtime]") {
+    FakeGpu gpu;
+    std::vector<float> values = ramp(262144);
+    SECTION("a launch fails") {
+        gpu.driver.fail("launch", 700, 2);
+        CHECK_THROWS_AS(ds_quantizer(view(values, Device::cuda(0))), DriverError);
+    }
+    SECTION("a device without memory pools waits before it frees") {
+        gpu.driver.forget_calls();
+        runtime::configure_quantizer({});
+        FakeGpu old({FakeDevice{.name = "old",
+                                .major = 7,
+                                .minor = 5,
+                                .memory_bytes = 1U << 30U,
+                                .attributes = {{driver::Attribute::memory_pools_supported, 0}}}});
+        ds_quantizer(view(values, Device::cuda(0)));
+        CHECK(old.driver.count("memory_allocate_async") == 0);
+        CHECK(old.driver.count("stream_synchronize") == 1);
+        CHECK(old.driver.outstanding().allocations == 0);
+    }
+    CHECK(gpu.driver.outstanding().allocations == 0);
+}
+
+TEST_CASE("a random state in device memory wins over the host's", "[runtime]") {
+    FakeGpu gpu;
+    std::vector<float> values = ramp(512);
+    std::uint64_t state[2] = {11, 400};  // the fake's device memory is the host's
+    CallOptions options;
+    options.random = RandomState{state[0], state[1]};
+    const std::vector<float> expected = on_host(values, 2, 3, true, false, options);
+    options.random.reset();
+    options.device_random = std::bit_cast<std::uintptr_t>(&state[0]);
+    ds_quantizer(view(values, Device::cuda(0)), 2, 3, true, false, options);
+    CHECK(values == expected);
+}
+
+TEST_CASE("warm_up loads what is named, reports each and stops when asked", "[runtime]") {
+    FakeGpu gpu({FakeDevice{}, FakeDevice{}});
+    SECTION("everything, on every device") {
+        std::vector<std::size_t> done;
+        CHECK(
+            warm_up(
+                {.programs = {}, .devices = {}, .stop = {}, .progress = [&](const auto& progress) {
+                     CHECK(progress.total == 24);
+                     done.push_back(progress.done);
+                 }}) == 24);
+        CHECK(done.size() == 24);
+        CHECK(gpu.compiler->compiles() == 12);  // like devices share a program
+    }
+    SECTION("stopped after the second") {
+        std::stop_source stop;
+        const std::size_t ready = warm_up({.programs = {},
+                                           .devices = {0},
+                                           .stop = stop.get_token(),
+                                           .progress = [&](const auto& progress) {
+                                               if (progress.done == 2) {
+                                                   stop.request_stop();
+                                               }
+                                           }});
+        CHECK(ready == 2);
+    }
+    SECTION("an unknown program is an error that lists the known ones") {
+        CHECK_THROWS_WITH(
+            warm_up({.programs = {"ds_quantize_fp8"}, .devices = {0}, .stop = {}, .progress = {}}),
+            Catch::Contains("ds_quantize_fp8") && Catch::Contains("ds_quantize_fp16"));
+    }
+    SECTION("in the background, the exception comes with the future") {
+        gpu.compiler->fail("ds_quantize_fp16", "no");
+        auto future = runtime::warm_up_in_background(
+            {.programs = {}, .devices = {0}, .stop = {}, .progress = {}});
+        CHECK_THROWS_AS(future.get(), CompileError);
+    }
+}
+
+TEST_CASE("shutdown unloads every kernel", "[runtime]") {
+    FakeGpu gpu;
+    std::vector<float> values = ramp(64);
+    ds_quantizer(view(values, Device::cuda(0)));
+    CHECK(gpu.driver.outstanding().libraries == 1);
+    runtime::shutdown();
+    CHECK(gpu.driver.outstanding() == FakeOutstanding{});
+    ds_quantizer(view(values, Device::cuda(0)));
+    CHECK(gpu.driver.launches().size() == 2);
+}
