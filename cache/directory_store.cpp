@@ -534,7 +534,7 @@ void DirectoryStore::Implementation::swap_in(Staging& staging, const SecureDirec
             staging.move_to(shard, name);
             break;
         } catch (const CacheError& error) {
-            if (!is_taken(error) || attempt == kAttempts) {
+            if (!is_taken(error)) {
                 if (!old.empty() && judge([&] { tmp.move(old, shard, name); })) {
                     remove_quietly(tmp, old);
                 }
@@ -545,6 +545,10 @@ void DirectoryStore::Implementation::swap_in(Staging& staging, const SecureDirec
             // Another process filled the gap; its entry gives way too.
             remove_quietly(tmp, old);
             old.clear();
+        }
+        if (attempt == kAttempts) {
+            // Others keep replacing it: what is there now is as new as ours.
+            return;
         }
         try {
             // What is not ours alone stays where it is.

@@ -183,6 +183,24 @@ TEST_CASE("whichever call fails while an entry is replaced, the old or the new o
     });
 }
 
+TEST_CASE("whichever call fails while a sound entry is published again, one stays", "[faults]") {
+    const test::LogCapture log;
+    for_every_call([&](test::FaultyFileSystem& files, std::uint64_t n) {
+        const test::TemporaryDirectory directory;
+        DirectoryStore store(directory.path(), files);
+        store.publish(build().manifest, build().artifact);
+        files.fail_call(n, EIO);
+        try {
+            store.publish(build_other().manifest, build_other().artifact);
+        } catch (const CacheError& error) {
+            CHECK(error.code().value() == EIO);
+        }
+        files.heal();
+        // One that could not be read has given way to ours.
+        CHECK(look(directory.path()).entry);
+    });
+}
+
 TEST_CASE("whichever call fails while a bad entry is healed, it is never served", "[faults]") {
     const test::LogCapture log;
     for_every_call([&](test::FaultyFileSystem& files, std::uint64_t n) {
