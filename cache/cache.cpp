@@ -298,7 +298,6 @@ Result Cache::find_or_build(const Lookup& lookup, const std::function<Built()>& 
         }
         std::promise<std::shared_ptr<const Entry>> promise;
         if (const auto flight = self.flights.join(key, promise); flight.valid()) {
-            flight.wait();
             ++self.counters.shared_waits;
             const std::shared_ptr<const Entry>& entry =
                 flight.get();  // throws what the builder threw

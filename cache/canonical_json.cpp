@@ -12,6 +12,19 @@
 namespace opforge::cache {
 namespace {
 
+constexpr std::size_t kMaxExcerpt = 64;
+
+// A hostile text as it may stand in a message: escaped to ASCII (no terminal control sequences),
+// and short. Cut as JSON text, so that no character is halved before it is escaped.
+std::string excerpt(const std::string& text) {
+    std::string escaped = Json(text).dump(-1, ' ', true, Json::error_handler_t::replace);
+    if (escaped.size() > kMaxExcerpt) {
+        escaped.resize(kMaxExcerpt);
+        escaped += "...";
+    }
+    return escaped;
+}
+
 // Sees each event before any value is stored. nlohmann's parser does not recurse, so depth costs no
 // stack here.
 class Inspector final : public nlohmann::json_sax<Json> {
@@ -25,7 +38,7 @@ public:
     bool number_integer(number_integer_t /*value*/) override { return true; }
     bool number_unsigned(number_unsigned_t /*value*/) override { return true; }
     bool number_float(number_float_t /*value*/, const string_t& text) override {
-        return fail(fmt::format("{} is not an integer of 64 bits", text));
+        return fail(fmt::format("{} is not an integer of 64 bits", excerpt(text)));
     }
     bool string(string_t& /*value*/) override { return true; }
     bool binary(binary_t& /*value*/) override { return fail("binary value"); }
@@ -35,7 +48,7 @@ public:
     }
     bool key(string_t& name) override {
         return keys_.back().insert(name).second ||
-               fail(fmt::format("key '{}' appears twice", name));
+               fail(fmt::format("key {} appears twice", excerpt(name)));
     }
     bool end_object() override {
         keys_.pop_back();

@@ -254,12 +254,12 @@ struct DirectoryStore::Implementation {
     }
 
     // Moves the entry that was judged, and only it: between the look and the move another process
-    // may have put a sound one in its place.
-    [[nodiscard]] Moved quarantine_judged(const SecureDirectory& shard, const std::string& name,
+    // may have put a sound one in its place. False: it is not there any more. @throws CacheError.
+    [[nodiscard]] bool move_to_quarantine(const SecureDirectory& shard, const std::string& name,
                                           const FileStatus& judged) {
         try {
             if (!same_file(shard.status_of(name), judged)) {
-                return Moved::replaced;
+                return false;
             }
             const SecureDirectory folder = open_version().open_or_create(kQuarantineFolder);
             const std::string resting = quarantine_name(name);
@@ -267,14 +267,24 @@ struct DirectoryStore::Implementation {
             if (!same_file(folder.status_of(resting), judged)) {
                 // Back with it; where a newer one has come meanwhile, that serves as well.
                 static_cast<void>(judge([&] { folder.move(resting, shard, name); }));
-                return Moved::replaced;
+                return false;
             }
             trim(folder);
-            return Moved::yes;
+            return true;
         } catch (const CacheError& error) {
             if (error.code().value() == ENOENT) {
-                return Moved::replaced;
+                return false;
             }
+            throw;
+        }
+    }
+
+    // For a lookup, where the disk's refusal is only worth a line.
+    [[nodiscard]] Moved quarantine_judged(const SecureDirectory& shard, const std::string& name,
+                                          const FileStatus& judged) {
+        try {
+            return move_to_quarantine(shard, name, judged) ? Moved::yes : Moved::replaced;
+        } catch (const CacheError& error) {
             log(LogLevel::info, error.what());
             return Moved::failed;
         }
@@ -574,7 +584,7 @@ bool DirectoryStore::quarantine(const std::string& name) {
     }
     try {
         const SecureDirectory shard = implementation_->open_shard(name);
-        return implementation_->quarantine_judged(shard, name, shard.status_of(name)) == Moved::yes;
+        return implementation_->move_to_quarantine(shard, name, shard.status_of(name));
     } catch (const CacheError& error) {
         if (error.code().value() != ENOENT) {
             throw;

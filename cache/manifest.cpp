@@ -183,6 +183,10 @@ Request read_request(const Json& inputs) {
     request.kernels = reader.texts("kernels");
     request.target = reader.text("target");
     request.artifact_kind = reader.text("artifact_kind");
+    // The digests below are taken of sorted lists; here a second spelling would pass for the first.
+    if (request != canonical(request)) {
+        throw reader.fault("has lists that are not sorted");
+    }
     return request;
 }
 

@@ -19,6 +19,10 @@ std::string remedy_for(int code) {
     case EACCES:
     case EPERM:
         return "give yourself access, or set OPFORGE_CACHE_DIR to a directory of your own";
+    case ENOTDIR:
+    case ELOOP:
+        return "a file or a loop of links stands where a directory belongs; remove it, or set "
+               "OPFORGE_CACHE_DIR to another directory";
     case EROFS:
         return "set OPFORGE_CACHE_DIR to a directory on a writable file system";
     case ENOSPC:

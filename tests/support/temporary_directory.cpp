@@ -1,5 +1,7 @@
 #include "support/temporary_directory.hpp"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdlib>
 #include <fstream>
@@ -9,8 +11,11 @@
 
 namespace opforge::test {
 
-TemporaryDirectory::TemporaryDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "opforge-test-XXXXXX").string();
+TemporaryDirectory::TemporaryDirectory()
+    : TemporaryDirectory(std::filesystem::temp_directory_path()) {}
+
+TemporaryDirectory::TemporaryDirectory(const std::filesystem::path& parent) {
+    std::string name = (parent / "opforge-test-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) {
         throw std::system_error(errno, std::generic_category(), "mkdtemp " + name);
     }
@@ -20,6 +25,11 @@ TemporaryDirectory::TemporaryDirectory() {
 TemporaryDirectory::~TemporaryDirectory() {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
+}
+
+std::filesystem::path fastest_parent() {
+    const char* const memory = "/dev/shm";
+    return ::access(memory, W_OK | X_OK) == 0 ? memory : std::filesystem::temp_directory_path();
 }
 
 std::string read_file(const std::filesystem::path& path) {

@@ -10,6 +10,7 @@ namespace opforge::test {
 class TemporaryDirectory {
 public:
     TemporaryDirectory();
+    explicit TemporaryDirectory(const std::filesystem::path& parent);
     TemporaryDirectory(const TemporaryDirectory&) = delete;
     TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
     ~TemporaryDirectory();
@@ -18,6 +19,10 @@ public:
 private:
     std::filesystem::path path_;
 };
+
+/// Where a test of thousands of small changes keeps them: in memory where the system has such a
+/// place, since a disk takes many times as long, else the usual one.
+[[nodiscard]] std::filesystem::path fastest_parent();
 
 [[nodiscard]] std::string read_file(const std::filesystem::path& path);
 void write_file(const std::filesystem::path& path, std::string_view text);

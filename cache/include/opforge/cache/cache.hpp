@@ -82,7 +82,8 @@ public:
     /// `build` and gives a null entry.
     [[nodiscard]] Result find_or_build(const Lookup& lookup, const std::function<Built()>& build);
 
-    /// Compiles even where an entry would serve, and replaces it in memory.
+    /// Compiles even where an entry would serve, and replaces it in memory and in the directory.
+    /// `offline` never calls `build` and gives a null entry.
     [[nodiscard]] Result rebuild(const Lookup& lookup, const std::function<Built()>& build);
 
     [[nodiscard]] Counters counters() const noexcept;

@@ -86,7 +86,7 @@ public:
     std::filesystem::path replace(const Manifest& manifest, std::span<const std::byte> artifact);
 
     /// Moves the entry's folder to quarantine (the last 16 are kept). False where it was already
-    /// gone.
+    /// gone. @throws CacheError where the disk refuses, InvalidArgument for what names no entry.
     bool quarantine(const std::string& name);
 
     /// All entries, by name; with `deep`, artifacts are hashed too. @throws CacheError where the
