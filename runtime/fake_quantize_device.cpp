@@ -63,12 +63,15 @@ private:
     std::optional<driver::ScopedContext> scope_;
 };
 
-FakeQuantizeVariant variant_of(const FakeQuantizeTask& task) {
+FakeQuantizeVariant variant_of(const FakeQuantizeTask& task, FakeQuantizeKernel kernel) {
     using Element = FakeQuantizeVariant::Element;
     const Element element = task.dtype == Dtype::float16    ? Element::fp16
                             : task.dtype == Dtype::bfloat16 ? Element::bf16
                                                             : Element::fp32;
-    return {.element = element, .stochastic = task.stochastic, .asymmetric = task.asymmetric};
+    return {.element = element,
+            .stochastic = task.stochastic,
+            .asymmetric = task.asymmetric,
+            .kernel = kernel};
 }
 
 /// Compiling and loading inside a capture would break the capture, so it is refused before it
@@ -118,10 +121,6 @@ private:
     driver::DevicePointer address_ = 0;
 };
 
-std::uint64_t address_of(const void* pointer) {
-    return std::bit_cast<std::uintptr_t>(pointer);
-}
-
 }  // namespace
 
 void fake_quantize_on_device(const FakeQuantizeTask& task, int device, StreamHandle stream,
@@ -134,21 +133,18 @@ void fake_quantize_on_device(const FakeQuantizeTask& task, int device, StreamHan
     QuantizerModule& module = quantizer_module(device);
     const DriverApi& api = module.api();
     const CallContext context(module, stream);
-    const FakeQuantizeVariant variant = variant_of(task);
+    const FakeQuantizePlan plan =
+        plan_fake_quantize({.groups = task.groups,
+                            .group_size = task.group_size,
+                            .element_bytes = static_cast<int>(size_bytes(task.dtype))},
+                           {.multiprocessors = module.device().multiprocessors,
+                            .max_threads_per_block = module.device().max_threads_per_block});
+    const FakeQuantizeVariant variant = variant_of(task, plan.kernel);
     const FakeQuantizeKernels* kernels = module.loaded(variant);
     if (kernels == nullptr) {
         refuse_first_use_in_capture(api, stream, variant);
         kernels = &module.kernels(variant);
     }
-
-    const FakeQuantizePlan plan =
-        plan_fake_quantize({.groups = task.groups,
-                            .group_size = task.group_size,
-                            .element_bytes = static_cast<int>(size_bytes(task.dtype)),
-                            .input_address = address_of(task.input),
-                            .output_address = address_of(task.output)},
-                           {.multiprocessors = module.device().multiprocessors,
-                            .max_threads_per_block = module.device().max_threads_per_block});
 
     kernels::FakeQuantizeArguments arguments{
         .input = task.input,
@@ -173,21 +169,14 @@ void fake_quantize_on_device(const FakeQuantizeTask& task, int device, StreamHan
         driver::launch(api, kernel, config, stream, launch_arguments, label);
     };
 
-    switch (plan.kernel) {
-    case FakeQuantizeKernel::groups:
-        launch(kernels->groups);
-        return;
-    case FakeQuantizeKernel::block:
-        launch(kernels->block);
-        return;
-    case FakeQuantizeKernel::split: {
-        const StreamWorkspace workspace(module, stream, plan.workspace_bytes);
-        arguments.ranges = std::bit_cast<void*>(workspace.address());
-        launch(kernels->range);
-        launch(kernels->apply);
+    if (plan.workspace_bytes == 0) {
+        launch(kernels->first);
         return;
     }
-    }
+    const StreamWorkspace workspace(module, stream, plan.workspace_bytes);
+    arguments.ranges = std::bit_cast<void*>(workspace.address());
+    launch(kernels->first);
+    launch(kernels->second);
 }
 
 }  // namespace opforge::runtime

@@ -7,9 +7,14 @@ namespace opforge::runtime {
 namespace {
 
 // As the kernels have them (kernel_sources/quantizer/fake_quantize.cu).
-constexpr std::int64_t kVectorBytes = 16;
-constexpr std::int64_t kHeldVectors = 4;
+constexpr std::int64_t kChunkBytes = 16;
 constexpr std::int64_t kGroupsThreads = 256;
+
+// What a thread takes: two chunks, so that the group's parameters, which each thread computes, are
+// shared by some work.
+constexpr std::int64_t kChunksAThread = 2;
+constexpr std::int64_t kMaxGroupsChunks = 128;  // of `groups`: four a lane
+constexpr std::int64_t kMaxBlockChunks = 4096;  // of a block that is sure to find its group in L1
 
 constexpr std::int64_t kMaxLanes = 32;
 constexpr std::int64_t kMaxGrid = 0x7fffffff;
@@ -38,23 +43,14 @@ FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
     if (shape.groups <= 0 || shape.group_size <= 0) {
         return plan;
     }
-    // Input and output that are misaligned unlike each other can't move by vectors: the unit is
-    // then an element.
-    const bool vectors = shape.input_address % kVectorBytes == shape.output_address % kVectorBytes;
-    const std::int64_t unit = vectors ? kVectorBytes / shape.element_bytes : 1;
-    const std::int64_t units = divide_up(shape.group_size, unit);
+    const std::int64_t chunks = divide_up(shape.group_size, kChunkBytes / shape.element_bytes);
     const std::int64_t multiprocessors = std::max(facts.multiprocessors, 1);
 
-    if (units <= kMaxLanes * kHeldVectors || (!vectors && shape.group_size <= 1024)) {
+    if (chunks <= kMaxGroupsChunks) {
         plan.kernel = FakeQuantizeKernel::groups;
         plan.block = static_cast<std::uint32_t>(kGroupsThreads);
-        // By vectors: as few lanes as hold the group in registers (the parameters are computed by
-        // each), but two where there is work for two: neighbouring lanes then fill a 32-byte
-        // sector. By elements: neighbours side by side.
-        const std::int64_t wanted =
-            vectors ? std::max(divide_up(units, kHeldVectors), std::min<std::int64_t>(units, 2))
-                    : units;
-        const std::int64_t lanes = std::min(power_of_two_up(wanted), kMaxLanes);
+        const std::int64_t lanes =
+            std::min(power_of_two_up(divide_up(chunks, kChunksAThread)), kMaxLanes);
         plan.lanes = static_cast<std::uint32_t>(lanes);
         plan.grid = grid_for(divide_up(shape.groups, kGroupsThreads / lanes));
         return plan;
@@ -62,10 +58,10 @@ FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
 
     const std::int64_t most_threads =
         std::clamp<std::int64_t>(facts.max_threads_per_block / 32 * 32, 32, 1024);
-    const bool held = vectors && units <= most_threads * kHeldVectors;
-    if (held || shape.groups >= 2 * multiprocessors || shape.group_size < 2 * kMinSlice) {
+    if (chunks <= kMaxBlockChunks || shape.groups >= 2 * multiprocessors ||
+        shape.group_size < 2 * kMinSlice) {
         plan.kernel = FakeQuantizeKernel::block;
-        const std::int64_t threads = divide_up(divide_up(units, kHeldVectors), 32) * 32;
+        const std::int64_t threads = divide_up(divide_up(chunks, kChunksAThread), 32) * 32;
         plan.block = static_cast<std::uint32_t>(std::clamp<std::int64_t>(
             threads, std::min<std::int64_t>(128, most_threads), most_threads));
         plan.grid = grid_for(shape.groups);

@@ -9,10 +9,15 @@
 
 namespace opforge::runtime {
 
-std::string FakeQuantizeVariant::program() const {
+std::string FakeQuantizeVariant::function() const {
     constexpr std::array<const char*, 3> kElements = {"fp16", "bf16", "fp32"};
     return fmt::format("ds_{}quantize{}_{}", stochastic ? "sr_" : "", asymmetric ? "_asym" : "",
                        kElements.at(static_cast<std::size_t>(element)));
+}
+
+std::string FakeQuantizeVariant::program() const {
+    constexpr std::array<const char*, 3> kLaunchings = {"groups", "block", "split"};
+    return fmt::format("{}_{}", function(), kLaunchings.at(static_cast<std::size_t>(kernel)));
 }
 
 QuantizerModule::QuantizerModule(std::shared_ptr<const builder::OpBuilder> builder,
@@ -31,13 +36,14 @@ const FakeQuantizeKernels& QuantizerModule::kernels(FakeQuantizeVariant variant)
     }
     // Several threads may come here at once: the builder loads the program once, and the first to
     // publish wins.
-    const std::string name = variant.program();
     auto made = std::make_unique<FakeQuantizeKernels>();
-    made->program = builder_->load_program(device_.ordinal, name);
-    made->groups = made->program->kernel(name + "_groups");
-    made->block = made->program->kernel(name + "_block");
-    made->range = made->program->kernel(name + "_range");
-    made->apply = made->program->kernel(name + "_apply");
+    made->program = builder_->load_program(device_.ordinal, variant.program());
+    if (variant.kernel == FakeQuantizeKernel::split) {
+        made->first = made->program->kernel(variant.function() + "_range");
+        made->second = made->program->kernel(variant.function() + "_apply");
+    } else {
+        made->first = made->program->kernel(variant.program());
+    }
     const FakeQuantizeKernels* expected = nullptr;
     if (slots_[variant.index()].compare_exchange_strong(expected, made.get(),
                                                         std::memory_order_acq_rel)) {

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace opforge::runtime {
@@ -18,8 +19,14 @@ std::vector<FakeQuantizeVariant> all_variants() {
     for (const Element element : {Element::fp16, Element::bf16, Element::fp32}) {
         for (const bool stochastic : {false, true}) {
             for (const bool asymmetric : {false, true}) {
-                variants.push_back(
-                    {.element = element, .stochastic = stochastic, .asymmetric = asymmetric});
+                for (const FakeQuantizeKernel kernel :
+                     {FakeQuantizeKernel::groups, FakeQuantizeKernel::block,
+                      FakeQuantizeKernel::split}) {
+                    variants.push_back({.element = element,
+                                        .stochastic = stochastic,
+                                        .asymmetric = asymmetric,
+                                        .kernel = kernel});
+                }
             }
         }
     }
@@ -33,11 +40,12 @@ std::vector<FakeQuantizeVariant> variants_named(const std::vector<std::string>& 
     }
     std::vector<FakeQuantizeVariant> wanted;
     for (const std::string& program : programs) {
-        const auto found =
-            std::find_if(known.begin(), known.end(), [&](const FakeQuantizeVariant& variant) {
-                return variant.program() == program;
-            });
-        if (found == known.end()) {
+        const std::size_t before = wanted.size();
+        std::copy_if(known.begin(), known.end(), std::back_inserter(wanted),
+                     [&](const FakeQuantizeVariant& variant) {
+                         return variant.function() == program || variant.program() == program;
+                     });
+        if (wanted.size() == before) {
             std::string names;
             for (const FakeQuantizeVariant& variant : known) {
                 names += (names.empty() ? "" : ", ") + variant.program();
@@ -45,7 +53,6 @@ std::vector<FakeQuantizeVariant> variants_named(const std::vector<std::string>& 
             throw InvalidArgument(
                 fmt::format("warm_up: no program {}; there are: {}", program, names));
         }
-        wanted.push_back(*found);
     }
     return wanted;
 }
@@ -55,8 +62,10 @@ std::vector<FakeQuantizeVariant> variants_named(const std::vector<std::string>& 
 void bring_in(const QuantizerModule& module, const FakeQuantizeKernels& kernels) {
     const driver::DriverApi& api = module.api();
     const driver::ScopedContext scope(api, driver::primary_context(api, module.device().ordinal));
-    for (const driver::KernelHandle kernel :
-         {kernels.groups, kernels.block, kernels.range, kernels.apply}) {
+    for (const driver::KernelHandle kernel : {kernels.first, kernels.second}) {
+        if (kernel == nullptr) {
+            continue;
+        }
         driver::FunctionHandle function = nullptr;
         driver::check(api, api.kernel_get_function(&function, kernel), "cuKernelGetFunction",
                       kernels.program->name());

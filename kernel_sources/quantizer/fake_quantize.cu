@@ -4,12 +4,15 @@
 //   OPFORGE_ELEMENT     0: fp16, 1: bf16, 2: fp32
 //   OPFORGE_ASYMMETRIC  0: range [-m, m], 1: range [min, max]
 //   OPFORGE_STOCHASTIC  0: nearest, 1: stochastic rounding
-// Kernels, all with one FakeQuantizeArguments by value:
-//   <program>_groups    `lanes` lanes a group, many groups a block; grid strides over the groups
-//   <program>_block     one block a group; grid strides over the groups
-//   <program>_range     ranges of slices of groups, then
-//   <program>_apply     the slices: for groups too large for one block
-// Any element alignment, any group size, 64-bit counts. Formulas: contract, sections 1.1 and 3.
+//   OPFORGE_KERNELS     0, 1, 2: which of the kernels below
+// Kernels, each with one FakeQuantizeArguments by value:
+//   0: <program>_groups  `lanes` lanes a group, many groups a block; grid strides over the groups
+//   1: <program>_block   one block a group; grid strides over the groups
+//   2: <program>_range   ranges of slices of groups, then
+//      <program>_apply   the slices: for groups too large for one block
+// A call needs one of the three, so they are programs of their own: the first call compiles a
+// third. Any element alignment, any group size, 64-bit counts. Formulas: contract, sections 1.1
+// and 3.
 #include "opforge/kernels/element.cuh"
 #include "opforge/kernels/fake_quantize_arguments.cuh"
 #include "opforge/kernels/philox.cuh"
@@ -37,7 +40,8 @@ using Element = Bf16;
 using Element = Fp32;
 #endif
 using Raw = Element::Raw;
-using Elements = Vector<Raw>;
+using Run = ChunkedRun<Raw>;
+using Elements = Run::Chunk;
 
 constexpr bool kStochastic = OPFORGE_STOCHASTIC != 0;
 
@@ -47,10 +51,9 @@ using Range = ExtremaRange<Element>;
 using Range = MagnitudeRange<Element>;
 #endif
 
-constexpr u32 kBlockThreads = 1024;  // most that `block`, `range` and `apply` are launched with
-constexpr u32 kGroupsThreads = 256;  // that `groups` is launched with
-constexpr int kHeldVectors =
-    4;  // a thread keeps in registers between finding the range and using it
+// Most threads that `block`, `range` and `apply` are launched with, and those of `groups`.
+constexpr u32 kBlockThreads = 1024;
+constexpr u32 kGroupsThreads = 256;
 
 OPFORGE_DEVICE bool finite(float value) {
     return fabsf(value) <= 3.402823466e+38f;
@@ -130,16 +133,7 @@ struct Random {
     }
 };
 
-/// `index` is the element's place in the whole tensor.
-OPFORGE_DEVICE Raw apply_one(Raw raw, i64 index, const GroupCodec& codec, const Random& random,
-                             const FakeQuantizeArguments& arguments) {
-    if (kStochastic) {
-        return codec.stochastic_raw(
-            raw, random_unit(random.seed, random.offset + static_cast<u64>(index)), arguments);
-    }
-    return codec.nearest_raw(raw, arguments);
-}
-
+/// `index` is the place of the first element in the whole tensor.
 OPFORGE_DEVICE Elements apply_vector(const Elements& in, i64 index, const GroupCodec& codec,
                                      const Random& random, const FakeQuantizeArguments& arguments) {
     Elements out;
@@ -166,110 +160,73 @@ OPFORGE_DEVICE void include_vector(Range& range, const Elements& vector) {
     }
 }
 
-/// A run of elements that threads `thread` of `threads` share: what stands before the first whole
-/// vector, the vectors, what is left. The first kHeldVectors vectors of each thread stay in
-/// registers from measure() to apply(); the rest is read again, from L1 or L2 where it still is.
-class SharedRun {
-public:
-    OPFORGE_DEVICE SharedRun(const Raw* input, Raw* output, i64 count, u32 thread, u32 threads)
-        : input_(input), output_(output), count_(count), run_(split_run(input, output, count)),
-          thread_(thread), threads_(threads) {}
-
-    OPFORGE_DEVICE Range measure() {
-        Range range = Range::empty();
-        for (i64 i = thread_; i < run_.head; i += threads_) {
-            range.include(input_[i]);
-        }
-#pragma unroll
-        for (int k = 0; k < kHeldVectors; ++k) {
-            const i64 v = thread_ + static_cast<i64>(k) * threads_;
-            if (v < run_.vectors) {
-                held_[k] = load_vector(input_ + place(v));
-                include_vector(range, held_[k]);
-            }
-        }
-        for (i64 v = thread_ + static_cast<i64>(kHeldVectors) * threads_; v < run_.vectors;
-             v += threads_) {
-            include_vector(range, load_vector(input_ + place(v)));
-        }
-        for (i64 i = place(run_.vectors) + thread_; i < count_; i += threads_) {
-            range.include(input_[i]);
-        }
-        return range;
+/// The share of one of `threads` threads in finding a run's range, and in applying it. The elements
+/// are read twice, the second time from L1 or L2: loops with one small body compile in half the
+/// time of loops that keep elements in registers between the two.
+OPFORGE_DEVICE Range measure(const Run& run, u32 thread, u32 threads) {
+    Range range = Range::empty();
+#pragma unroll 1
+    for (i64 chunk = thread; chunk < run.chunks(); chunk += threads) {
+        include_vector(range, run.load(chunk));
     }
+    return range;
+}
 
-    /// `first` is the index of the run's first element in the whole tensor. With kMeasured,
-    /// measure() came before.
-    template <bool kMeasured>
-    OPFORGE_DEVICE void apply(i64 first, const GroupCodec& codec, const Random& random,
-                              const FakeQuantizeArguments& arguments) {
-        for (i64 i = thread_; i < run_.head; i += threads_) {
-            output_[i] = apply_one(input_[i], first + i, codec, random, arguments);
-        }
-        if (kMeasured) {
-#pragma unroll
-            for (int k = 0; k < kHeldVectors; ++k) {
-                const i64 v = thread_ + static_cast<i64>(k) * threads_;
-                if (v < run_.vectors) {
-                    store_vector(output_ + place(v), apply_vector(held_[k], first + place(v), codec,
-                                                                  random, arguments));
-                }
-            }
-        }
-        for (i64 v = thread_ + static_cast<i64>(kMeasured ? kHeldVectors : 0) * threads_;
-             v < run_.vectors; v += threads_) {
-            const Elements in = load_vector(input_ + place(v));
-            store_vector(output_ + place(v),
-                         apply_vector(in, first + place(v), codec, random, arguments));
-        }
-        for (i64 i = place(run_.vectors) + thread_; i < count_; i += threads_) {
-            output_[i] = apply_one(input_[i], first + i, codec, random, arguments);
-        }
+/// `first` is the place of the run's first element in the whole tensor.
+OPFORGE_DEVICE void apply(const Run& run, u32 thread, u32 threads, i64 first,
+                          const GroupCodec& codec, const Random& random,
+                          const FakeQuantizeArguments& arguments) {
+#pragma unroll 1
+    for (i64 chunk = thread; chunk < run.chunks(); chunk += threads) {
+        run.store(chunk, apply_vector(run.load(chunk), first + run.place(chunk), codec, random,
+                                      arguments));
     }
+}
 
-private:
-    OPFORGE_DEVICE i64 place(i64 vector) const {
-        return run_.head + vector * Elements::kCount;
+/// Slice `tile` of the tensor: slices of one group follow each other.
+struct Slice {
+    i64 group;
+    i64 first;  // place in the whole tensor
+    i64 count;
+
+    OPFORGE_DEVICE Slice(i64 tile, const FakeQuantizeArguments& arguments) {
+        group = tile / arguments.slices;
+        const i64 within = (tile - group * arguments.slices) * arguments.slice_size;
+        first = group * arguments.group_size + within;
+        const i64 left = arguments.group_size - within;
+        count = left < arguments.slice_size ? left : arguments.slice_size;
     }
-
-    const Raw* input_;
-    Raw* output_;
-    i64 count_;
-    Run run_;
-    u32 thread_;
-    u32 threads_;
-    Elements held_[kHeldVectors];
 };
 
-OPFORGE_DEVICE const Raw* input_of(const FakeQuantizeArguments& arguments) {
-    return static_cast<const Raw*>(arguments.input);
-}
-OPFORGE_DEVICE Raw* output_of(const FakeQuantizeArguments& arguments) {
-    return static_cast<Raw*>(arguments.output);
+OPFORGE_DEVICE Run run_of(const FakeQuantizeArguments& arguments, i64 first, i64 count) {
+    return Run(static_cast<const Raw*>(arguments.input) + first,
+               static_cast<Raw*>(arguments.output) + first, count);
 }
 
 }  // namespace
+
+#if OPFORGE_KERNELS == 0
 
 // Launch: block = kGroupsThreads, no dynamic shared memory.
 OPFORGE_KERNEL(groups, kGroupsThreads)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
     const u32 lane = threadIdx.x % arguments.lanes;
-    const i64 groups_a_block = kGroupsThreads / arguments.lanes;
+    const u32 groups_a_block = kGroupsThreads / arguments.lanes;
     const Random random(arguments);
     // The bound is the block's, not the thread's: every lane must reach the shuffles.
-    for (i64 base = blockIdx.x * groups_a_block; base < arguments.groups;
-         base += gridDim.x * groups_a_block) {
+    const i64 stride = static_cast<i64>(gridDim.x) * groups_a_block;
+    for (i64 base = static_cast<i64>(blockIdx.x) * groups_a_block; base < arguments.groups;
+         base += stride) {
         const i64 group = base + threadIdx.x / arguments.lanes;
-        const i64 first = group * arguments.group_size;
-        const i64 count = group < arguments.groups ? arguments.group_size : 0;
-        SharedRun run(input_of(arguments) + (count > 0 ? first : 0),
-                      output_of(arguments) + (count > 0 ? first : 0), count, lane, arguments.lanes);
-        const Range range = reduce_lanes(run.measure(), arguments.lanes);
-        if (count > 0) {
-            run.apply<true>(first, GroupCodec(range, arguments), random, arguments);
-        }
+        const bool mine = group < arguments.groups;
+        const i64 first = mine ? group * arguments.group_size : 0;
+        const Run run = run_of(arguments, first, mine ? arguments.group_size : 0);
+        const Range range = reduce_lanes(measure(run, lane, arguments.lanes), arguments.lanes);
+        apply(run, lane, arguments.lanes, first, GroupCodec(range, arguments), random, arguments);
     }
 }
+
+#elif OPFORGE_KERNELS == 1
 
 // Launch: block = a multiple of 32 up to kBlockThreads, no dynamic shared memory.
 OPFORGE_KERNEL(block, kBlockThreads)
@@ -278,12 +235,13 @@ OPFORGE_KERNEL(block, kBlockThreads)
     const Random random(arguments);
     for (i64 group = blockIdx.x; group < arguments.groups; group += gridDim.x) {
         const i64 first = group * arguments.group_size;
-        SharedRun run(input_of(arguments) + first, output_of(arguments) + first,
-                      arguments.group_size, threadIdx.x, blockDim.x);
-        const Range range = reduce_block(run.measure(), scratch);
-        run.apply<true>(first, GroupCodec(range, arguments), random, arguments);
+        const Run run = run_of(arguments, first, arguments.group_size);
+        const Range range = reduce_block(measure(run, threadIdx.x, blockDim.x), scratch);
+        apply(run, threadIdx.x, blockDim.x, first, GroupCodec(range, arguments), random, arguments);
     }
 }
+
+#else
 
 // Launch: block = a multiple of 32 up to kBlockThreads; grid strides over groups * slices.
 OPFORGE_KERNEL(range, kBlockThreads)
@@ -291,13 +249,9 @@ OPFORGE_KERNEL(range, kBlockThreads)
     __shared__ Range scratch[32];
     const i64 tiles = arguments.groups * arguments.slices;
     for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-        const i64 within = tile % arguments.slices * arguments.slice_size;
-        const i64 first = tile / arguments.slices * arguments.group_size + within;
-        const i64 left = arguments.group_size - within;
-        const i64 count = left < arguments.slice_size ? left : arguments.slice_size;
-        SharedRun run(input_of(arguments) + first, output_of(arguments) + first, count, threadIdx.x,
-                      blockDim.x);
-        const Range range = reduce_block(run.measure(), scratch);
+        const Slice slice(tile, arguments);
+        const Run run = run_of(arguments, slice.first, slice.count);
+        const Range range = reduce_block(measure(run, threadIdx.x, blockDim.x), scratch);
         if (threadIdx.x == 0) {
             static_cast<Range*>(arguments.ranges)[tile] = range;
         }
@@ -312,24 +266,20 @@ OPFORGE_KERNEL(apply, kBlockThreads)
     const Random random(arguments);
     const i64 tiles = arguments.groups * arguments.slices;
     for (i64 step = blockIdx.x; step < tiles; step += gridDim.x) {
-        const i64 tile = tiles - 1 - step;
-        const i64 group = tile / arguments.slices;
-        Range range = Range::empty();
+        const Slice slice(tiles - 1 - step, arguments);
         const Range* ranges =
-            static_cast<const Range*>(arguments.ranges) + group * arguments.slices;
-        for (u32 slice = threadIdx.x; slice < arguments.slices; slice += blockDim.x) {
-            range.include(ranges[slice]);
+            static_cast<const Range*>(arguments.ranges) + slice.group * arguments.slices;
+        Range range = Range::empty();
+#pragma unroll 1
+        for (u32 i = threadIdx.x; i < arguments.slices; i += blockDim.x) {
+            range.include(ranges[i]);
         }
         range = reduce_block(range, scratch);
-
-        const i64 within = tile % arguments.slices * arguments.slice_size;
-        const i64 first = group * arguments.group_size + within;
-        const i64 left = arguments.group_size - within;
-        const i64 count = left < arguments.slice_size ? left : arguments.slice_size;
-        SharedRun run(input_of(arguments) + first, output_of(arguments) + first, count, threadIdx.x,
-                      blockDim.x);
-        run.apply<false>(first, GroupCodec(range, arguments), random, arguments);
+        apply(run_of(arguments, slice.first, slice.count), threadIdx.x, blockDim.x, slice.first,
+              GroupCodec(range, arguments), random, arguments);
     }
 }
+
+#endif
 
 }  // namespace opforge

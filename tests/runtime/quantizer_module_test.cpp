@@ -208,8 +208,10 @@ TEST_CASE("a first use inside a capture names warm_up, and works after it", "[ru
     CHECK_THROWS_WITH(ds_quantizer(view(values, Device::cuda(0))), Catch::Contains("warm_up()"));
     CHECK(gpu.compiler->compiles() == 0);
 
-    CHECK(warm_up({.programs = {"ds_quantize_fp32"}, .devices = {0}, .stop = {}, .progress = {}}) ==
-          1);
+    CHECK(warm_up({.programs = {"ds_quantize_fp32_groups"},
+                   .devices = {0},
+                   .stop = {},
+                   .progress = {}}) == 1);
     ds_quantizer(view(values, Device::cuda(0)));
     CHECK(values == expected);
 }
@@ -217,10 +219,10 @@ TEST_CASE("a first use inside a capture names warm_up, and works after it", "[ru
 TEST_CASE("a failed compile reaches the caller, and the next call tries again", "[runtime]") {
     FakeGpu gpu;
     std::vector<float> values = ramp(64);
-    gpu.compiler->fail("ds_quantize_fp32", "fake_quantize.cu(3): error: no");
+    gpu.compiler->fail("ds_quantize_fp32_groups", "fake_quantize.cu(3): error: no");
     CHECK_THROWS_AS(ds_quantizer(view(values, Device::cuda(0))), CompileError);
     CHECK(gpu.driver.launches().empty());
-    gpu.compiler->fail("ds_quantize_fp32", "");
+    gpu.compiler->fail("ds_quantize_fp32_groups", "");
     ds_quantizer(view(values, Device::cuda(0)));
     CHECK(gpu.driver.launches().size() == 1);
 }
@@ -275,11 +277,11 @@ TEST_CASE("warm_up loads what is named, reports each and stops when asked", "[ru
         CHECK(
             warm_up(
                 {.programs = {}, .devices = {}, .stop = {}, .progress = [&](const auto& progress) {
-                     CHECK(progress.total == 24);
+                     CHECK(progress.total == 72);
                      done.push_back(progress.done);
-                 }}) == 24);
-        CHECK(done.size() == 24);
-        CHECK(gpu.compiler->compiles() == 12);  // like devices share a program
+                 }}) == 72);
+        CHECK(done.size() == 72);
+        CHECK(gpu.compiler->compiles() == 36);  // like devices share a program
     }
     SECTION("stopped after the second") {
         std::stop_source stop;
@@ -299,7 +301,7 @@ TEST_CASE("warm_up loads what is named, reports each and stops when asked", "[ru
             Catch::Contains("ds_quantize_fp8") && Catch::Contains("ds_quantize_fp16"));
     }
     SECTION("in the background, the exception comes with the future") {
-        gpu.compiler->fail("ds_quantize_fp16", "no");
+        gpu.compiler->fail("ds_quantize_fp16_block", "no");
         auto future = runtime::warm_up_in_background(
             {.programs = {}, .devices = {0}, .stop = {}, .progress = {}});
         CHECK_THROWS_AS(future.get(), CompileError);

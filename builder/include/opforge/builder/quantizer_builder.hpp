@@ -10,8 +10,10 @@ public:
     using OpBuilder::OpBuilder;
     /// "quantizer"
     [[nodiscard]] std::string name() const override;
-    /// Fake quantization: ds_[sr_]quantize[_asym]_{fp16,bf16,fp32}, one program each; its kernels
-    /// are <program>_groups, <program>_block, <program>_range, <program>_apply.
+    /// Fake quantization: for each function f of ds_[sr_]quantize[_asym]_{fp16,bf16,fp32} the
+    /// programs f_groups (kernel f_groups), f_block (kernel f_block) and f_split (kernels f_range,
+    /// f_apply). A call needs one of the three, by its group size, so the first call compiles no
+    /// more than that.
     [[nodiscard]] std::vector<ProgramSpec> programs() const override;
     [[nodiscard]] const EmbeddedSources& embedded() const override;
 };

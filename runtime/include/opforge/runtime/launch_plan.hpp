@@ -16,8 +16,6 @@ struct FakeQuantizeShape {
     std::int64_t groups = 0;
     std::int64_t group_size = 0;
     int element_bytes = 2;
-    std::uint64_t input_address = 0;
-    std::uint64_t output_address = 0;
 };
 
 enum class FakeQuantizeKernel : std::uint8_t {

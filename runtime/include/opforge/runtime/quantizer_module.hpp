@@ -4,7 +4,9 @@
 
 #include <opforge/builder/quantizer_builder.hpp>
 #include <opforge/driver/device.hpp>
+#include <opforge/runtime/launch_plan.hpp>
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -14,27 +16,30 @@
 
 namespace opforge::runtime {
 
-/// Which fake-quantization program: dtype and flags.
+/// Which fake-quantization program: dtype, flags and way of launching.
 struct FakeQuantizeVariant {
     enum class Element : std::uint8_t { fp16, bf16, fp32 };
     Element element = Element::fp16;
     bool stochastic = false;
     bool asymmetric = false;
+    FakeQuantizeKernel kernel = FakeQuantizeKernel::groups;
     [[nodiscard]] std::size_t index() const noexcept {
-        return static_cast<std::size_t>(element) * 4 + (stochastic ? 2U : 0U) +
-               (asymmetric ? 1U : 0U);
+        return ((static_cast<std::size_t>(element) * 2 + (stochastic ? 1U : 0U)) * 2 +
+                (asymmetric ? 1U : 0U)) *
+                   3 +
+               static_cast<std::size_t>(kernel);
     }
-    static constexpr std::size_t kCount = 12;
-    /// "ds_sr_quantize_asym_fp16"
+    static constexpr std::size_t kCount = 36;
+    /// "ds_sr_quantize_asym_fp16": the extension's function that the variant carries out.
+    [[nodiscard]] std::string function() const;
+    /// "ds_sr_quantize_asym_fp16_groups"
     [[nodiscard]] std::string program() const;
 };
 
-/// The kernels of one program, by handle.
+/// The kernels of one program, in the order in which they are launched.
 struct FakeQuantizeKernels {
-    driver::KernelHandle groups = nullptr;
-    driver::KernelHandle block = nullptr;
-    driver::KernelHandle range = nullptr;
-    driver::KernelHandle apply = nullptr;
+    driver::KernelHandle first = nullptr;
+    driver::KernelHandle second = nullptr;  // split: `apply`; else null
     std::shared_ptr<const builder::LoadedProgram> program;
 };
 

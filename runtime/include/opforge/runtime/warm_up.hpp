@@ -17,9 +17,11 @@ struct WarmUpProgress {
 };
 
 struct WarmUpOptions {
-    std::vector<std::string> programs;  // "ds_quantize_fp16", ...; empty: every program of the op
-    std::vector<int> devices;           // empty: every device present
-    std::stop_token stop;               // asked between programs
+    /// Functions ("ds_quantize_fp16": its three programs) or programs ("ds_quantize_fp16_groups");
+    /// empty: every program.
+    std::vector<std::string> programs;
+    std::vector<int> devices;  // empty: every device present
+    std::stop_token stop;      // asked between programs
     std::function<void(const WarmUpProgress&)> progress;
 };
 
