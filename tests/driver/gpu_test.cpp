@@ -12,6 +12,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <iostream>
 #include <numeric>
@@ -144,8 +145,20 @@ TEST_CASE("CUDA's refusals come as errors in its own words", "[driver][gpu]") {
         return;
     }
     const driver::ScopedContext scope(*api, driver::primary_context(*api, 0));
-    CHECK_THROWS_WITH(driver::LoadedLibrary(*api, as_bytes("no code at all"), "nonsense"),
-                      Contains("cuLibraryLoadData(nonsense): CUDA_ERROR_INVALID"));
+    // CUDA looks at code when its first kernel is asked for, not when it is loaded.
+    Bytes broken_elf(64);
+    const std::span<const std::byte> magic = as_bytes("\x7f"
+                                                      "ELF");
+    std::copy(magic.begin(), magic.end(), broken_elf.begin());
+    for (const std::span<const std::byte> code :
+         {as_bytes("no code at all"), std::span<const std::byte>(broken_elf)}) {
+        CHECK_THROWS_WITH(
+            [&] {
+                const driver::LoadedLibrary nonsense(*api, code, "nonsense");
+                static_cast<void>(nonsense.kernel("add_one"));
+            }(),
+            Contains("cuLibraryGetKernel(add_one of nonsense): CUDA_ERROR_INVALID_IMAGE (200)"));
+    }
     const driver::LoadedLibrary library(*api, as_bytes(kAddOne), "add_one.ptx");
     CHECK_THROWS_WITH(
         library.kernel("sub_one"),

@@ -12,7 +12,8 @@ namespace opforge::driver {
 
 class LoadedLibrary {
 public:
-    /// @throws DriverError that names `label`, with CUDA's own reason.
+    /// @throws DriverError that names `label`, with CUDA's own reason. CUDA looks at the code when
+    /// the first kernel is asked for: what is wrong with it shows there.
     LoadedLibrary(const DriverApi& api, std::span<const std::byte> code, std::string label);
     LoadedLibrary(LoadedLibrary&& other) noexcept;
     LoadedLibrary& operator=(LoadedLibrary&& other) noexcept;
@@ -20,8 +21,8 @@ public:
     LoadedLibrary& operator=(const LoadedLibrary&) = delete;
     ~LoadedLibrary();
 
-    /// Valid as long as this library. @throws DriverError naming the kernel where it is not in the
-    /// library.
+    /// Valid as long as this library. @throws DriverError naming the kernel and the label: not in
+    /// the library, or the library's code is broken or of another architecture.
     [[nodiscard]] KernelHandle kernel(const std::string& lowered_name) const;
     [[nodiscard]] const std::string& label() const noexcept { return label_; }
 
