@@ -118,6 +118,13 @@ public:
         for (const std::string& argument : job.arguments) {
             arguments.push_back(argument.c_str());
         }
+        // From 12.9 on NVRTC looks its results up in the driver's own cache below ~/.nv. It would
+        // open libcuda and call cuInit for that, 100 ms that a prewarm has no use for and that
+        // break a later fork, and it would hand out bytes that nobody verified.
+        constexpr int kFirstWithCache = 1209;
+        if (api.major * 100 + api.minor >= kFirstWithCache) {
+            arguments.push_back("--no-cache");
+        }
         const nvrtcResult result = api.compile_program(
             program.get(), static_cast<int>(arguments.size()), arguments.data());
         CompiledProgram compiled;
