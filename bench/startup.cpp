@@ -109,6 +109,7 @@ std::vector<Kind> kinds_to_measure(bool gpu, bool nvrtc) {
         kinds.push_back({"context", "context", false, ""});
         kinds.push_back({"cold", "first_op", true, "compiled"});
         kinds.push_back({"warm", "first_op", false, "user_directory"});
+        kinds.push_back({"steps", "steps", false, ""});
         kinds.push_back({"raw_load", "raw_load", false, ""});
     } else {
         kinds.push_back({"cold_build", "build", true, "compiled"});
@@ -137,6 +138,10 @@ constexpr Row kRows[] = {
     {"warm", "first_op_returned", "warm first op, beyond these: returned"},
     {"warm", "first_op_done", "warm first op, beyond these: done"},
     {"warm", "load_program", "  of that: looked up, verified, loaded"},
+    {"steps", "open_driver", "  steps, warm: libcuda's table"},
+    {"steps", "device_info", "  steps, warm: the device's facts"},
+    {"steps", "make_module", "  steps, warm: the module"},
+    {"steps", "load_kernels", "  steps, warm: its kernels from the cache"},
     {"warm", "second_op_returned", "second op: returned"},
     {"cold_build", "build", "cold build of the program, no GPU"},
     {"warm_build", "build", "warm build of the program, no GPU"},
@@ -273,6 +278,7 @@ int run_measurement(const std::string& kind, const StartupTask& task) {
         {"probe", probe},
         {"context", measure_context},
         {"first_op", measure_first_op},
+        {"steps", measure_steps},
         {"raw_load", measure_raw_load},
         {"raw_compile", measure_raw_compile},
         {"build", measure_build}};

@@ -9,8 +9,8 @@
 
 namespace opforge::bench {
 
-/// The program whose first use is measured, and the tensor: 64 groups of 1024 values, 8 bits.
-inline constexpr const char* kProgram = "ds_quantize_fp16";
+/// The program whose first use is measured: what ds_quantizer takes for 256 groups of 256 values.
+inline constexpr const char* kProgram = "ds_quantize_fp16_groups";
 
 struct StartupTask {
     int device = 0;
@@ -26,6 +26,8 @@ struct StartupTask {
 [[nodiscard]] nlohmann::json measure_context(const StartupTask& task);
 /// The same, then the first and the second ds_quantizer of the process, on the current context.
 [[nodiscard]] nlohmann::json measure_first_op(const StartupTask& task);
+/// A context, then what a first op does before its launch, step by step.
+[[nodiscard]] nlohmann::json measure_steps(const StartupTask& task);
 /// A context, then cuLibraryLoadData of a cubin in memory and the handles of its kernels.
 [[nodiscard]] nlohmann::json measure_raw_load(const StartupTask& task);
 /// dlopen of libnvrtc, then one compile of the same program with the same options.
