@@ -47,9 +47,9 @@ std::size_t FakeCompiler::compiles() const {
     return jobs_.size();
 }
 
-std::size_t FakeCompiler::requires_() const {
+std::size_t FakeCompiler::requirements() const {
     const std::lock_guard lock(mutex_);
-    return requires_count_;
+    return requirements_;
 }
 
 std::vector<builder::CompileJob> FakeCompiler::jobs() const {
@@ -64,7 +64,7 @@ std::optional<cache::Toolchain> FakeCompiler::toolchain() {
 
 cache::Toolchain FakeCompiler::require(const builder::Target& target, int driver_version) {
     const std::lock_guard lock(mutex_);
-    ++requires_count_;
+    ++requirements_;
     if (!toolchain_) {
         throw ToolchainNotFound("fake compiler: no toolchain anywhere");
     }

@@ -41,7 +41,7 @@ public:
 
     // --- what happened
     [[nodiscard]] std::size_t compiles() const;  // also the failed ones
-    [[nodiscard]] std::size_t requires_() const;
+    [[nodiscard]] std::size_t requirements() const;
     [[nodiscard]] std::vector<builder::CompileJob> jobs() const;
 
     // --- Compiler
@@ -58,7 +58,7 @@ private:
     std::map<std::string, std::string> failures_;
     std::chrono::milliseconds delay_{0};
     std::string salt_;
-    std::size_t requires_count_ = 0;
+    std::size_t requirements_ = 0;
     std::vector<builder::CompileJob> jobs_;
 };
 
