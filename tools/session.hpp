@@ -1,0 +1,50 @@
+// One run of the program: what the command line asked for, and the verb that will answer.
+#pragma once
+
+#include "output.hpp"
+
+#include <opforge/builder/op_builder.hpp>
+#include <opforge/cache/cache.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace opforge::tools {
+
+struct Session {
+    bool json = false;
+    std::string cache_dir;  // empty: as the environment says
+    std::string log_level;  // empty: as the environment says
+    std::function<CommandResult()> action;
+
+    [[nodiscard]] cache::CacheOptions cache_options() const;
+    /// A cache of the session's own, where --cache-dir asks for one, else the process's.
+    /// @throws InvalidArgument for a relative --cache-dir
+    [[nodiscard]] std::shared_ptr<cache::Cache> open_cache() const;
+    /// For builders, and for runtime::configure_quantizer.
+    [[nodiscard]] builder::BuilderContext builder_context() const;
+};
+
+/// What the help says of a verb. `examples` stand above the options.
+struct VerbText {
+    const char* name;
+    const char* description;
+    const char* examples;
+};
+/// Adds a verb with the options that all have (--json, --cache-dir, --log-level).
+CLI::App& add_verb(CLI::App& parent, Session& session, const VerbText& text);
+
+// Each adds one verb, which sets session.action once it is chosen. `session` must outlive the
+// parsing and the action.
+void add_demo(CLI::App& app, Session& session);
+void add_quantize(CLI::App& app, Session& session);
+void add_prewarm(CLI::App& app, Session& session);
+void add_report(CLI::App& app, Session& session);
+void add_cache(CLI::App& app, Session& session);
+
+}  // namespace opforge::tools
