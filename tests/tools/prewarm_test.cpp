@@ -1,0 +1,99 @@
+#include "opforge_program.hpp"
+
+#include <opforge/builder/quantizer_builder.hpp>
+
+#include <catch2/catch.hpp>
+
+namespace opforge::test {
+namespace {
+
+using Catch::Matchers::Contains;
+
+std::size_t program_count() {
+    return builder::QuantizerBuilder().programs().size();
+}
+
+constexpr const char* kMissing = "/nowhere/libnvrtc.so";
+
+TEST_CASE("prewarm compiles once, then hits, also without any NVRTC", "[tools][nvrtc]") {
+    if (!nvrtc_here()) {
+        return;
+    }
+    const OpforgeProgram program;
+    const auto first = program.ask({"prewarm", "--arch", "sm_90a,sm_90"});
+    INFO(first.standard_error);
+    REQUIRE(first.exit_code == 0);
+    // sm_90a is sm_90 for programs that do not want the suffix.
+    CHECK(first.data().at("compiled") == program_count());
+    CHECK(first.data().at("hits") == 0);
+    CHECK(first.data().at("failed") == 0);
+    CHECK(first.data().at("seconds").get<double>() > 0);
+    REQUIRE(first.data().at("entries").size() == program_count());
+    for (const tools::Json& entry : first.data().at("entries")) {
+        CHECK(entry.at("target") == "sm_90");
+        CHECK(entry.at("compiled") == true);
+        CHECK(std::filesystem::file_size(
+                  std::filesystem::path(entry.at("path").get<std::string>()) / "kernels.cubin") ==
+              entry.at("bytes").get<std::uintmax_t>());
+    }
+
+    const auto second = program.ask({"prewarm"}, {{"OPFORGE_ARCH", "9.0"}});
+    CHECK(second.exit_code == 0);
+    CHECK(second.data().at("compiled") == 0);
+    CHECK(second.data().at("hits") == program_count());
+
+    const auto without =
+        program.ask({"prewarm", "--policy", "compatible"},
+                    {{"TORCH_CUDA_ARCH_LIST", "9.0"}, {"OPFORGE_NVRTC_LIBRARY", kMissing}});
+    CHECK(without.exit_code == 0);
+    CHECK(without.data().at("hits") == program_count());
+
+    const auto new_target =
+        program.ask({"prewarm", "--arch", "sm_90,sm_80"}, {{"OPFORGE_NVRTC_LIBRARY", kMissing}});
+    CHECK(new_target.exit_code == 5);
+    CHECK(new_target.error_kind() == "ToolchainNotFound");
+    CHECK(new_target.data().at("hits") == program_count());
+    CHECK(new_target.data().at("failed") == program_count());
+    CHECK_THAT(new_target.standard_error, Contains("sm_80") && Contains(kMissing));
+
+    const auto offline = program.ask({"prewarm", "--arch", "sm_90,sm_80", "--policy", "offline"});
+    CHECK(offline.exit_code == 8);
+    CHECK(offline.error_kind() == "OfflineMiss");
+    CHECK(offline.data().at("hits") == program_count());
+}
+
+TEST_CASE("prewarm without an NVRTC and without entries says where it looked", "[tools]") {
+    const OpforgeProgram program;
+    const auto answer =
+        program.ask({"prewarm", "--arch", "sm_90"}, {{"OPFORGE_NVRTC_LIBRARY", kMissing}});
+    CHECK(answer.exit_code == 5);
+    CHECK(answer.data().at("failed") == program_count());
+    CHECK(answer.data().at("entries").empty());
+    CHECK_THAT(answer.standard_error, Contains(kMissing));
+}
+
+TEST_CASE("prewarm needs a GPU only for native", "[tools]") {
+    const OpforgeProgram program;
+    const auto answer = program.ask({"prewarm"});
+    CHECK(answer.exit_code == 9);
+    CHECK(answer.error_kind() == "NoDevice");
+    CHECK_THAT(answer.standard_error, Contains("--arch sm_90"));
+}
+
+TEST_CASE("prewarm into a folder that refuses is exit code 6", "[tools][nvrtc]") {
+    if (!nvrtc_here()) {
+        return;
+    }
+    const OpforgeProgram program;
+    write_file(program.folder() / "file", "not a folder");
+    const auto answer = program.ask(
+        {"prewarm", "--arch", "sm_90", "--cache-dir", (program.folder() / "file").string()});
+    CHECK(answer.exit_code == 6);
+    CHECK(answer.error_kind() == "CacheError");
+    CHECK(answer.data().at("failed") == program_count());
+    CHECK(answer.data().at("entries").empty());
+    CHECK(read_file(program.folder() / "file") == "not a folder");
+}
+
+}  // namespace
+}  // namespace opforge::test

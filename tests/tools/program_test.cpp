@@ -1,0 +1,124 @@
+// The program as a whole: its help, its usage errors, its exit codes, its report.
+#include "opforge_program.hpp"
+
+#include <opforge/builder/quantizer_builder.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <chrono>
+
+namespace opforge::test {
+namespace {
+
+using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
+
+TEST_CASE("help is instant, has its examples first, and reaches no cache and no driver",
+          "[tools]") {
+    const OpforgeProgram program;
+    const auto start = std::chrono::steady_clock::now();
+    const auto help = program.run({"--help"});
+    const auto taken = std::chrono::steady_clock::now() - start;
+    CHECK(help.exit_code == 0);
+    CHECK_THAT(help.standard_output, StartsWith("opforge: CUDA kernels"));
+    CHECK(help.standard_output.find("Examples:") < help.standard_output.find("Usage:"));
+    for (const char* verb : {"demo", "quantize", "prewarm", "report", "cache"}) {
+        CHECK_THAT(help.standard_output, Contains(verb));
+        const auto verb_help = program.run({verb, "--help"});
+        CHECK(verb_help.exit_code == 0);
+        CHECK_THAT(verb_help.standard_output, Contains("Examples:") && Contains("--json"));
+        CHECK_THAT(verb_help.standard_output, !Contains("--stage"));
+    }
+    CHECK(std::filesystem::is_empty(program.folder()));
+    // 20 ms is the aim; this bound only has to hold on a busy machine and under sanitizers.
+    CHECK(taken < std::chrono::seconds(2));
+}
+
+TEST_CASE("the version names the build", "[tools]") {
+    const OpforgeProgram program;
+    CHECK_THAT(program.run({"--version"}).standard_output,
+               StartsWith("opforge 0.") && Contains("CUDA headers 1"));
+    CHECK(program.ask({"--version"}).data().at("version").is_string());
+}
+
+TEST_CASE("a usage error is exit code 2, says what was meant, and fits the envelope", "[tools]") {
+    const OpforgeProgram program;
+    const auto complaint = [&program](const std::vector<std::string>& arguments) {
+        const auto result = program.run(arguments);
+        CHECK(result.exit_code == 2);
+        CHECK(result.standard_output.empty());
+        return result.standard_error;
+    };
+    CHECK_THAT(complaint({}), Contains("a verb is missing"));
+    CHECK_THAT(complaint({"quantise"}), Contains("did you mean \"quantize\"?"));
+    CHECK_THAT(complaint({"cache", "verfy"}), Contains("did you mean \"verify\"?"));
+    CHECK_THAT(complaint({"cache"}), Contains("list, show, verify"));
+    CHECK_THAT(complaint({"quantize", "x", "--bist", "4"}), Contains("did you mean \"--bits\"?"));
+    CHECK_THAT(complaint({"quantize"}), Contains("FILE is required"));
+    CHECK_THAT(complaint({"quantize", "x", "--bits", "four", "--groups", "1"}), Contains("--bits"));
+    CHECK_THAT(complaint({"quantize", "x", "--bits", "4"}), Contains("--group-size"));
+    CHECK_THAT(complaint({"quantize", "x", "--bits", "17", "--groups", "1"}), Contains("2 to 16"));
+    CHECK_THAT(complaint({"quantize", "x", "--bits", "4", "--groups", "0"}), Contains("from 1"));
+    CHECK_THAT(complaint({"quantize", "x", "--bits", "4", "--groups", "-2"}), Contains("from 1"));
+    CHECK_THAT(complaint({"quantize", "x", "--bits", "4", "--groups", "1", "--seed", "3"}),
+               Contains("--sr"));
+    CHECK_THAT(complaint({"quantize", "x", "--bits", "4", "--groups", "1", "--device", "tpu"}),
+               Contains("cuda:N"));
+    CHECK_THAT(complaint({"report", "--log-level", "loud"}), Contains("warning"));
+    CHECK_THAT(complaint({"report", "extra"}), Contains("unexpected argument \"extra\""));
+    CHECK_THAT(complaint({"cache", "list", "--cache-dir", "relative"}), Contains("relative"));
+    CHECK_THAT(complaint({"prewarm", "--arch", "sm_1x"}), Contains("sm_1x"));
+    CHECK_THAT(complaint({"prewarm", "--arch", "sm_90", "--ops", "quantiser"}),
+               Contains("quantizer"));
+    CHECK_THAT(complaint({"prewarm", "--arch", "sm_90", "--policy", "lax"}), Contains("lax"));
+
+    const auto answer = program.ask({"quantise"});
+    CHECK(answer.exit_code == 2);
+    CHECK(answer.error_kind() == "UsageError");
+}
+
+TEST_CASE("options of every verb may stand before it or after it", "[tools]") {
+    const OpforgeProgram program;
+    CHECK(tools::Json::parse(program.run({"--json", "cache", "list"}).standard_output).is_object());
+    CHECK(tools::Json::parse(program.run({"cache", "--json", "list"}).standard_output).is_object());
+    CHECK(tools::Json::parse(program.run({"cache", "list", "--json"}).standard_output).is_object());
+}
+
+TEST_CASE("the report says what there is and why the rest is missing", "[tools]") {
+    const OpforgeProgram program;
+    const Variables variables = {{"OPFORGE_NVRTC_LIBRARY", "/nowhere/libnvrtc.so"},
+                                 {"OPFORGE_TYPO", "1"}};
+    const auto report = program.ask({"report"}, variables);
+    CHECK(report.exit_code == 0);
+    CHECK(report.data().at("driver").at("available") == false);
+    CHECK_THAT(report.data().at("driver").at("reason").get<std::string>(),
+               Contains("no-driver.so"));
+    CHECK(report.data().at("devices").empty());
+    CHECK(report.data().at("cache").at("root") == program.cache_root().string());
+    CHECK(report.data().at("cache").at("origin") == "HOME");
+    REQUIRE(report.data().at("nvrtc").size() == 1);
+    CHECK(report.data().at("nvrtc").at(0).at("taken") == false);
+    CHECK_THAT(report.data().at("nvrtc").at(0).at("verdict").get<std::string>(),
+               StartsWith("refused: "));
+    CHECK(report.data().at("ops").at(0).at("name") == "quantizer");
+    CHECK(report.data().at("ops").at(0).at("programs").size() ==
+          builder::QuantizerBuilder().programs().size());
+    CHECK(report.data().at("environment").at("OPFORGE_TYPO") == "1");
+    CHECK_THAT(report.standard_error, Contains("OPFORGE_TYPO"));
+
+    const auto text = program.run({"report"}, variables);
+    CHECK(text.exit_code == 0);
+    CHECK_THAT(text.standard_output,
+               Contains("driver   none") && Contains("none usable") && Contains("/nowhere"));
+    CHECK(std::filesystem::is_empty(program.folder()));
+}
+
+TEST_CASE("a result that cannot be printed is not a success", "[tools]") {
+    const OpforgeProgram program;
+    const auto result =
+        tools::run_child({"/bin/sh", "-c", std::string(OPFORGE_PROGRAM) + " --help > /dev/full"});
+    CHECK(result.exit_code == 6);
+}
+
+}  // namespace
+}  // namespace opforge::test
