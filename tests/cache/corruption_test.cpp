@@ -111,7 +111,7 @@ void truncate_at_each_length(Patient& patient, const std::string& name, Refusal 
 
 }  // namespace
 
-// One pattern here; a dozen follow below, without the disk.
+// One pattern here; more follow below, without the disk.
 TEST_CASE("each flipped byte of a manifest is noticed and healed", "[corruption]") {
     Patient patient;
     flip_each_byte(patient, "manifest.json", kManifestA, kManifestB, {0x01U});
@@ -120,7 +120,7 @@ TEST_CASE("each flipped byte of a manifest is noticed and healed", "[corruption]
 
 TEST_CASE("each flipped byte of an artifact is noticed and healed", "[corruption]") {
     Patient patient;
-    flip_each_byte(patient, "kernels.cubin", kArtifact, kArtifact, {0x01U, 0x80U, 0xffU});
+    flip_each_byte(patient, "kernels.cubin", kArtifact, kArtifact, {0x01U, 0x80U});
     CHECK(patient.quarantined() == 16);
 }
 
@@ -134,7 +134,7 @@ TEST_CASE("an artifact cut at any length is noticed and healed", "[corruption]")
     truncate_at_each_length(patient, "kernels.cubin", kArtifact, kArtifact);
 }
 
-// Twelve patterns a byte, one byte less, one byte doubled; without the disk, so that many are
+// Five patterns a byte, one byte less, one byte doubled; without the disk, so that many are
 // cheap.
 TEST_CASE("no manifest with one byte changed, lost or doubled parses", "[corruption]") {
     const Built built = test::sample_built(test::sample_request(), test::sample_toolchain());
@@ -143,8 +143,7 @@ TEST_CASE("no manifest with one byte changed, lost or doubled parses", "[corrupt
     std::size_t accepted = 0;
     for (std::size_t i = 0; i < sound.size(); ++i) {
         // 0x20 (the case of a letter) and 0x01 (a digit's neighbour) are the likeliest to pass.
-        for (const unsigned pattern :
-             {0x01U, 0x02U, 0x04U, 0x08U, 0x10U, 0x20U, 0x40U, 0x80U, 0xffU, 0x0fU, 0x7fU, 0x55U}) {
+        for (const unsigned pattern : {0x01U, 0x08U, 0x20U, 0x80U, 0xffU}) {
             std::string damaged = sound;
             damaged[i] = static_cast<char>(static_cast<unsigned char>(damaged[i]) ^ pattern);
             try {
