@@ -13,7 +13,8 @@
 namespace opforge {
 
 std::optional<std::string> environment(const char* name) {
-    // secure_getenv answers null in a setuid process: whoever starts it must not choose what code it loads.
+    // secure_getenv answers null in a setuid process: whoever starts it must not choose what code
+    // it loads.
     const char* value = ::secure_getenv(name);
     if (value == nullptr || *value == '\0') {
         return std::nullopt;
@@ -27,16 +28,18 @@ void warn_of_unknown_variables() {
         return;
     }
     constexpr std::array<std::string_view, 11> kKnown = {
-        "OPFORGE_CACHE_DIR", "OPFORGE_LAYERS",    "OPFORGE_CACHE_MAX_SIZE", "OPFORGE_POLICY",
-        "OPFORGE_NVRTC_LIBRARY", "OPFORGE_ARCH",  "OPFORGE_JOBS",           "OPFORGE_LOG_LEVEL",
-        "OPFORGE_PROFILE",   "OPFORGE_GOLDEN_DIR", "OPFORGE_CUDA_LIBRARY"};
+        "OPFORGE_CACHE_DIR",  "OPFORGE_LAYERS",        "OPFORGE_CACHE_MAX_SIZE",
+        "OPFORGE_POLICY",     "OPFORGE_NVRTC_LIBRARY", "OPFORGE_ARCH",
+        "OPFORGE_JOBS",       "OPFORGE_LOG_LEVEL",     "OPFORGE_PROFILE",
+        "OPFORGE_GOLDEN_DIR", "OPFORGE_CUDA_LIBRARY"};
     for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
         const std::string_view text(*entry);
         const std::string_view name = text.substr(0, text.find('='));
         if (name.starts_with("OPFORGE_") &&
             std::find(kKnown.begin(), kKnown.end(), name) == kKnown.end()) {
             log(LogLevel::warning,
-                fmt::format("environment: {} is not a variable opforge knows; it has no effect", name));
+                fmt::format("environment: {} is not a variable opforge knows; it has no effect",
+                            name));
         }
     }
 }

@@ -61,11 +61,13 @@ void set_log_level(LogLevel level) noexcept {
     state().level.store(level, std::memory_order_relaxed);
 }
 
-LogLevel log_level() noexcept { return state().level.load(std::memory_order_relaxed); }
+LogLevel log_level() noexcept {
+    return state().level.load(std::memory_order_relaxed);
+}
 
 std::optional<LogLevel> parse_log_level(std::string_view text) noexcept {
     constexpr std::pair<std::string_view, LogLevel> kNames[] = {
-        {"trace", LogLevel::trace},     {"debug", LogLevel::debug}, {"info", LogLevel::info},
+        {"trace", LogLevel::trace},     {"debug", LogLevel::debug},  {"info", LogLevel::info},
         {"warning", LogLevel::warning}, {"warn", LogLevel::warning}, {"error", LogLevel::error},
         {"off", LogLevel::off}};
     for (const auto& [name, level] : kNames) {
@@ -76,7 +78,9 @@ std::optional<LogLevel> parse_log_level(std::string_view text) noexcept {
     return std::nullopt;
 }
 
-bool log_enabled(LogLevel level) noexcept { return level >= log_level() && level != LogLevel::off; }
+bool log_enabled(LogLevel level) noexcept {
+    return level >= log_level() && level != LogLevel::off;
+}
 
 void log(LogLevel level, std::string_view message) {
     if (!log_enabled(level)) {
@@ -93,7 +97,8 @@ void log(LogLevel level, std::string_view message) {
             state().fallback->set_pattern("%n: %^%l%$: %v");
         }
     }
-    // Outside the lock: a sink may itself set the sink, and a slow one must not hold other threads' settings.
+    // Outside the lock: a sink may itself set the sink, and a slow one must not hold other threads'
+    // settings.
     if (sink) {
         (*sink)(level, message);
     } else {

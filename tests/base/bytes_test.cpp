@@ -3,7 +3,8 @@
 #include <catch2/catch.hpp>
 
 TEST_CASE("hexadecimal is lower case, two characters a byte", "[base]") {
-    CHECK(opforge::to_hex(opforge::as_bytes(std::string_view("\x00\x0f\xf0\xff", 4))) == "000ff0ff");
+    CHECK(opforge::to_hex(opforge::as_bytes(std::string_view("\x00\x0f\xf0\xff", 4))) ==
+          "000ff0ff");
     CHECK(opforge::to_hex({}).empty());
 }
 

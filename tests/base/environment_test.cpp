@@ -17,7 +17,8 @@ TEST_CASE("an empty variable counts as unset", "[base]") {
 
 TEST_CASE("an unknown OPFORGE name warns once a process", "[base]") {
     std::vector<std::string> messages;
-    opforge::set_log_sink([&](opforge::LogLevel, std::string_view text) { messages.emplace_back(text); });
+    opforge::set_log_sink(
+        [&](opforge::LogLevel, std::string_view text) { messages.emplace_back(text); });
     ::setenv("OPFORGE_CACHE_DIRECTORY", "/tmp", 1);
     opforge::warn_of_unknown_variables();
     opforge::warn_of_unknown_variables();

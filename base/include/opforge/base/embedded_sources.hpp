@@ -1,5 +1,5 @@
-// Kernel text compiled into the program by opforge_embed_kernels() in CMake, with digests computed at build time: a warm
-// start hashes no source.
+// Kernel text compiled into the program by opforge_embed_kernels() in CMake, with digests computed
+// at build time: a warm start hashes no source.
 #pragma once
 
 #include <span>
@@ -7,14 +7,16 @@
 
 namespace opforge {
 
-/// One file under the virtual name that `#include "…"` uses; `sha256` is 64 lower-case hexadecimal characters.
+/// One file under the virtual name that `#include "…"` uses; `sha256` is 64 lower-case hexadecimal
+/// characters.
 struct EmbeddedFile {
     std::string_view name;
     std::string_view text;
     std::string_view sha256;
 };
 
-/// One translation unit and every header it reaches, sorted by name, found by a textual scan that ignores `#if`.
+/// One translation unit and every header it reaches, sorted by name, found by a textual scan that
+/// ignores `#if`.
 struct EmbeddedSource {
     EmbeddedFile file;
     std::span<const EmbeddedFile> headers;

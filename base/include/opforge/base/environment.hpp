@@ -6,7 +6,8 @@
 
 namespace opforge {
 
-/// The variable's value; nullopt where it is unset, empty, or the process runs with raised privileges.
+/// The variable's value; nullopt where it is unset, empty, or the process runs with raised
+/// privileges.
 [[nodiscard]] std::optional<std::string> environment(const char* name);
 
 /// Warns once a process of each OPFORGE_* name in the environment that opforge does not know.

@@ -21,7 +21,8 @@ public:
     [[nodiscard]] virtual std::string_view kind() const noexcept;
 };
 
-/// A caller's argument is outside what the operation takes: nothing was launched, nothing was written.
+/// A caller's argument is outside what the operation takes: nothing was launched, nothing was
+/// written.
 class InvalidArgument : public Error {
 public:
     using Error::Error;

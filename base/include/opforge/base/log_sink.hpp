@@ -1,5 +1,6 @@
-// Where the library's messages go. One sink a process; the host may replace it. Any thread may call any of these.
-// Default: warnings and errors to standard error. The host's own spdlog loggers are never touched.
+// Where the library's messages go. One sink a process; the host may replace it. Any thread may call
+// any of these. Default: warnings and errors to standard error. The host's own spdlog loggers are
+// never touched.
 #pragma once
 
 #include <functional>
@@ -10,13 +11,15 @@ namespace opforge {
 
 enum class LogLevel { trace, debug, info, warning, error, off };
 
-/// Called with one finished message, no newline at its end. Must not throw; may be called from several threads.
+/// Called with one finished message, no newline at its end. Must not throw; may be called from
+/// several threads.
 using LogSink = std::function<void(LogLevel level, std::string_view message)>;
 
 /// Replaces the sink; an empty function restores the default one.
 void set_log_sink(LogSink sink);
 
-/// Messages below `level` are dropped before they are formatted. Default: OPFORGE_LOG_LEVEL, else warning.
+/// Messages below `level` are dropped before they are formatted. Default: OPFORGE_LOG_LEVEL, else
+/// warning.
 void set_log_level(LogLevel level) noexcept;
 [[nodiscard]] LogLevel log_level() noexcept;
 
