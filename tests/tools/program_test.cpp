@@ -113,6 +113,37 @@ TEST_CASE("the report says what there is and why the rest is missing", "[tools]"
     CHECK(std::filesystem::is_empty(program.folder()));
 }
 
+TEST_CASE("the report knows the devices of a driver, and refuses an NVRTC newer than it",
+          "[tools]") {
+    const OpforgeProgram program;
+    const auto report = program.ask(
+        {"report"}, {{"OPFORGE_CUDA_LIBRARY", FAKE_LIBCUDA}, {"FAKE_CUDA_VERSION", "12020"}});
+    INFO(report.standard_error);
+    CHECK(report.exit_code == 0);
+    CHECK(report.data().at("driver").at("version") == 12020);
+    REQUIRE(report.data().at("devices").size() == 3);
+    CHECK(report.data().at("devices").at(2).at("name") == "Fake");
+    CHECK(report.data().at("devices").at(2).at("ordinal") == 2);
+    CHECK(report.data().at("devices").at(2).at("architecture") == "sm_77");
+    CHECK(report.data().at("ops").at(0).at("devices").size() == 3);
+    for (const tools::Json& candidate : report.data().at("nvrtc")) {
+        const std::string version = candidate.at("version").get<std::string>();
+        if (candidate.at("usable") == true && version.starts_with("13.")) {
+            CHECK(candidate.at("taken") == false);
+            CHECK_THAT(candidate.at("verdict").get<std::string>(),
+                       Contains("newer than the driver"));
+        }
+    }
+}
+
+TEST_CASE("native is what the devices of this machine are", "[tools]") {
+    const OpforgeProgram program;
+    const auto answer =
+        program.ask({"prewarm", "--policy", "offline"}, {{"OPFORGE_CUDA_LIBRARY", FAKE_LIBCUDA}});
+    CHECK(answer.exit_code == 8);
+    CHECK_THAT(answer.standard_error, Contains("sm_77"));
+}
+
 TEST_CASE("a result that cannot be printed is not a success", "[tools]") {
     const OpforgeProgram program;
     const auto result =
