@@ -15,8 +15,11 @@ namespace opforge::cache {
 
 using Json = nlohmann::json;
 
-/// @throws InvalidArgument where a text is not UTF-8; `subject` says of what.
-[[nodiscard]] std::string dump_canonical(const Json& value, std::string_view subject);
+/// @param subject  what an error says is not UTF-8
+/// @param left_out name of a member of the outermost object that is not written; empty: none
+/// @throws InvalidArgument where a text is not UTF-8
+[[nodiscard]] std::string dump_canonical(const Json& value, std::string_view subject,
+                                         std::string_view left_out = {});
 
 /// What keeps a hostile text from being built into a document at all.
 /// Empty: sound. Otherwise what is wrong: not JSON, deeper than `max_depth`, a key twice in one

@@ -228,9 +228,8 @@ void verify_seal(const Json& document, std::string_view text) {
     if (dump_canonical(document, "manifest") != text) {
         throw ManifestFault(Refusal::malformed, "not in canonical form");
     }
-    Json rest = document;
-    rest.erase(kSeal);
-    if (sha256(dump_canonical(rest, "manifest")).hex() != seal->get_ref<const std::string&>()) {
+    if (sha256(dump_canonical(document, "manifest", kSeal)).hex() !=
+        seal->get_ref<const std::string&>()) {
         throw ManifestFault(Refusal::malformed,
                             "the seal (manifest_sha256) does not match the rest");
     }
