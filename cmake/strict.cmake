@@ -5,6 +5,9 @@ add_library(opforge_strict INTERFACE)
 target_compile_options(opforge_strict INTERFACE
   -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
   -ffp-contract=off)
+# Symbols bound at start, the table of them read-only from then on: hardening, and the first op of a process does not pay
+# 0.1 ms for binding a hundred of them one by one.
+target_link_options(opforge_strict INTERFACE -Wl,-z,relro,-z,now)
 if(OPFORGE_WERROR)
   target_compile_options(opforge_strict INTERFACE -Werror)
 endif()

@@ -72,8 +72,10 @@ DeviceInfo device_info(const DriverApi& api, int ordinal) {
 
     const auto attribute = [&](Attribute which) {
         int value = 0;
-        check(api, api.device_attribute(&value, which, info.handle), "cuDeviceGetAttribute",
-              fmt::format("device {}, attribute {}", ordinal, static_cast<int>(which)));
+        if (const int result = api.device_attribute(&value, which, info.handle); result != 0) {
+            check(api, result, "cuDeviceGetAttribute",
+                  fmt::format("device {}, attribute {}", ordinal, static_cast<int>(which)));
+        }
         return value;
     };
     info.capability_major = attribute(Attribute::compute_capability_major);
