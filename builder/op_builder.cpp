@@ -157,11 +157,11 @@ struct OpBuilder::Implementation {
     [[nodiscard]] const BuilderContext& context() const { return builder.context_; }
 
     [[nodiscard]] ProgramSpec find_program(std::string_view name) const {
+        if (auto found = builder.program(name)) {
+            return *std::move(found);
+        }
         std::string known;
-        for (ProgramSpec& spec : builder.programs()) {
-            if (spec.name == name) {
-                return std::move(spec);
-            }
+        for (const ProgramSpec& spec : builder.programs()) {
             known += (known.empty() ? "" : ", ") + spec.name;
         }
         throw InvalidArgument(
@@ -490,6 +490,15 @@ OpBuilder::~OpBuilder() = default;
 
 CompileOptions OpBuilder::compile_options() const {
     return {};
+}
+
+std::optional<ProgramSpec> OpBuilder::program(std::string_view name) const {
+    for (ProgramSpec& spec : programs()) {
+        if (spec.name == name) {
+            return std::move(spec);
+        }
+    }
+    return std::nullopt;
 }
 
 std::vector<std::string> OpBuilder::sources() const {

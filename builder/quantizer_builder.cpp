@@ -1,41 +1,136 @@
 #include <opforge/builder/quantizer_builder.hpp>
 #include <opforge/embedded/opforge_kernel_sources.hpp>
 
-#include <fmt/format.h>
+#include <array>
+#include <string_view>
+#include <utility>
 
 namespace opforge::builder {
 namespace {
 
-constexpr const char* kFakeQuantize = "quantizer/fake_quantize.cu";
+constexpr std::array<const char*, 3> kElements = {"fp16", "bf16", "fp32"};
+constexpr std::array<const char*, 2> kFlag = {"0", "1"};
 
-// The ways of launching, as OPFORGE_KERNELS numbers them: a program's suffix and its kernels' own.
-struct Launching {
-    const char* program;
-    std::vector<const char*> kernels;
+/// A program before its strings are made: a warm start goes through all of them to find one.
+struct Recipe {
+    struct Define {
+        const char* name = nullptr;
+        const char* value = nullptr;
+    };
+    std::string function;  // what its kernels' names begin with
+    const char*
+        launching;  // what the program's name ends with: "", "_groups", "_block", "_any", "_split"
+    const char* source;
+    std::array<Define, 4> defines;  // OPFORGE_PROGRAM apart; unused ones have no name
+
+    [[nodiscard]] bool is_named(std::string_view name) const {
+        return name.starts_with(function) && name.substr(function.size()) == launching;
+    }
+    [[nodiscard]] ProgramSpec spec() const {
+        ProgramSpec result;
+        result.name = function + launching;
+        result.source = source;
+        for (const Define& define : defines) {
+            if (define.name != nullptr) {
+                result.defines.emplace_back(define.name, define.value);
+            }
+        }
+        result.defines.emplace_back("OPFORGE_PROGRAM", function);
+        const std::string_view way = launching;
+        if (way == "_split") {
+            result.kernels = {function + "_range", function + "_apply"};
+        } else {
+            result.kernels = {function + (way.empty() ? "_slices" : launching)};
+        }
+        return result;
+    }
 };
-const std::vector<Launching>& launchings() {
-    static const std::vector<Launching> all = {
-        {"groups", {"groups"}}, {"block", {"block"}}, {"split", {"range", "apply"}}};
-    return all;
+
+/// `act` says whether to go on.
+using Act = bool (*)(void* state, const Recipe& recipe);
+
+struct Visitor {
+    void* state;
+    Act act;
+    bool operator()(const Recipe& recipe) const { return act(state, recipe); }
+};
+
+bool visit_fake_quantize(const Visitor& visit) {
+    constexpr std::array<const char*, 4> kLaunchings = {"_groups", "_block", "_any", "_split"};
+    constexpr std::array<const char*, 4> kNumbers = {"0", "1", "2", "3"};
+    for (std::size_t element = 0; element < kElements.size(); ++element) {
+        for (const std::size_t stochastic : {0U, 1U}) {
+            for (const std::size_t asymmetric : {0U, 1U}) {
+                std::string function = stochastic != 0 ? "ds_sr_quantize" : "ds_quantize";
+                function += asymmetric != 0 ? "_asym_" : "_";
+                function += kElements.at(element);
+                for (std::size_t launching = 0; launching < kLaunchings.size(); ++launching) {
+                    if (!visit({function,
+                                kLaunchings.at(launching),
+                                "quantizer/fake_quantize.cu",
+                                {{{"OPFORGE_ELEMENT", kNumbers.at(element)},
+                                  {"OPFORGE_STOCHASTIC", kFlag.at(stochastic)},
+                                  {"OPFORGE_ASYMMETRIC", kFlag.at(asymmetric)},
+                                  {"OPFORGE_KERNELS", kNumbers.at(launching)}}}})) {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+    return true;
 }
 
-ProgramSpec fake_quantize(std::size_t element, bool stochastic, bool asymmetric,
-                          std::size_t launching) {
-    constexpr const char* kElements[] = {"fp16", "bf16", "fp32"};
-    const std::string function = fmt::format("ds_{}quantize{}_{}", stochastic ? "sr_" : "",
-                                             asymmetric ? "_asym" : "", kElements[element]);
-    ProgramSpec spec;
-    spec.name = fmt::format("{}_{}", function, launchings()[launching].program);
-    spec.source = kFakeQuantize;
-    spec.defines = {{"OPFORGE_ELEMENT", std::to_string(element)},
-                    {"OPFORGE_STOCHASTIC", stochastic ? "1" : "0"},
-                    {"OPFORGE_ASYMMETRIC", asymmetric ? "1" : "0"},
-                    {"OPFORGE_KERNELS", std::to_string(launching)},
-                    {"OPFORGE_PROGRAM", function}};
-    for (const char* kernel : launchings()[launching].kernels) {
-        spec.kernels.push_back(fmt::format("{}_{}", function, kernel));
+struct CodesOp {
+    const char* name;
+    const char* source;
+    Recipe::Define define;  // the op's own
+};
+
+// Each in two ways of launching.
+constexpr std::array<CodesOp, 5> kQuantizing = {
+    {{"quantize", "quantizer/quantize.cu", {"OPFORGE_STOCHASTIC", "0"}},
+     {"sr_quantize", "quantizer/quantize.cu", {"OPFORGE_STOCHASTIC", "1"}},
+     {"loco_swizzle_quant", "quantizer/loco_swizzle_quant.cu", {}},
+     {"quantized_reduction", "quantizer/quantized_reduction.cu", {"OPFORGE_FEEDBACK", "0"}},
+     {"loco_quantized_reduction", "quantizer/quantized_reduction.cu", {"OPFORGE_FEEDBACK", "1"}}}};
+
+bool visit_codes(const Visitor& visit) {
+    constexpr std::array<const char*, 3> kNumbers = {"0", "1", "2"};
+    for (std::size_t element = 0; element < kElements.size(); ++element) {
+        for (const std::size_t asymmetric : {0U, 1U}) {
+            std::string suffix = asymmetric != 0 ? "_asym_" : "_";
+            suffix += kElements.at(element);
+            const Recipe::Define of_element{"OPFORGE_ELEMENT", kNumbers.at(element)};
+            const Recipe::Define of_type{"OPFORGE_ASYMMETRIC", kFlag.at(asymmetric)};
+            for (const CodesOp& op : kQuantizing) {
+                const std::string function = op.name + suffix;
+                if (!visit({function,
+                            "_groups",
+                            op.source,
+                            {{of_element, of_type, op.define, {"OPFORGE_KERNELS", "0"}}}}) ||
+                    !visit({function,
+                            "_split",
+                            op.source,
+                            {{of_element, of_type, op.define, {"OPFORGE_KERNELS", "1"}}}})) {
+                    return false;
+                }
+            }
+            if (!visit({"dequantize" + suffix,
+                        "",
+                        "quantizer/dequantize.cu",
+                        {{of_element, of_type, {}, {}}}})) {
+                return false;
+            }
+        }
     }
-    return spec;
+    return visit({"dequantize_experimental", "", "quantizer/dequantize_experimental.cu", {}});
+}
+
+void visit_all(const Visitor& visit) {
+    if (visit_fake_quantize(visit)) {
+        visit_codes(visit);
+    }
 }
 
 }  // namespace
@@ -46,16 +141,26 @@ std::string QuantizerBuilder::name() const {
 
 std::vector<ProgramSpec> QuantizerBuilder::programs() const {
     std::vector<ProgramSpec> specs;
-    for (std::size_t element = 0; element < 3; ++element) {
-        for (const bool stochastic : {false, true}) {
-            for (const bool asymmetric : {false, true}) {
-                for (std::size_t launching = 0; launching < launchings().size(); ++launching) {
-                    specs.push_back(fake_quantize(element, stochastic, asymmetric, launching));
-                }
-            }
-        }
-    }
+    visit_all({&specs, [](void* state, const Recipe& recipe) {
+                   static_cast<std::vector<ProgramSpec>*>(state)->push_back(recipe.spec());
+                   return true;
+               }});
     return specs;
+}
+
+std::optional<ProgramSpec> QuantizerBuilder::program(std::string_view name) const {
+    struct Search {
+        std::string_view name;
+        std::optional<ProgramSpec> found;
+    } search{name, std::nullopt};
+    visit_all({&search, [](void* state, const Recipe& recipe) {
+                   auto& wanted = *static_cast<Search*>(state);
+                   if (recipe.is_named(wanted.name)) {
+                       wanted.found = recipe.spec();
+                   }
+                   return !wanted.found.has_value();
+               }});
+    return std::move(search.found);
 }
 
 const EmbeddedSources& QuantizerBuilder::embedded() const {

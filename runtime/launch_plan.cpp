@@ -47,7 +47,7 @@ FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
     const std::int64_t multiprocessors = std::max(facts.multiprocessors, 1);
 
     if (chunks <= kMaxGroupsChunks) {
-        plan.kernel = FakeQuantizeKernel::groups;
+        plan.kernel = shape.aligned ? FakeQuantizeKernel::groups : FakeQuantizeKernel::any;
         plan.block = static_cast<std::uint32_t>(kGroupsThreads);
         const std::int64_t lanes =
             std::min(power_of_two_up(divide_up(chunks, kChunksAThread)), kMaxLanes);
@@ -60,10 +60,11 @@ FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
         std::clamp<std::int64_t>(facts.max_threads_per_block / 32 * 32, 32, 1024);
     if (chunks <= kMaxBlockChunks || shape.groups >= 2 * multiprocessors ||
         shape.group_size < 2 * kMinSlice) {
-        plan.kernel = FakeQuantizeKernel::block;
+        plan.kernel = shape.aligned ? FakeQuantizeKernel::block : FakeQuantizeKernel::any;
         const std::int64_t threads = divide_up(divide_up(chunks, kChunksAThread), 32) * 32;
         plan.block = static_cast<std::uint32_t>(std::clamp<std::int64_t>(
             threads, std::min<std::int64_t>(128, most_threads), most_threads));
+        plan.lanes = plan.block;
         plan.grid = grid_for(shape.groups);
         return plan;
     }
@@ -72,6 +73,7 @@ FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
     // evens out.
     plan.kernel = FakeQuantizeKernel::split;
     plan.block = static_cast<std::uint32_t>(most_threads);
+    plan.lanes = plan.block;
     const std::int64_t wanted = std::clamp<std::int64_t>(
         divide_up(4 * multiprocessors, shape.groups), 1, divide_up(shape.group_size, kMinSlice));
     plan.slice_size =
@@ -80,6 +82,48 @@ FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
     plan.slices = static_cast<std::uint32_t>(slices);
     plan.grid = grid_for(shape.groups * slices);
     plan.workspace_bytes = static_cast<std::uint64_t>(shape.groups * slices * kRangeBytes);
+    return plan;
+}
+
+QuantizePlan plan_quantize(std::int64_t groups, std::int64_t group_size,
+                           const PlanFacts& facts) noexcept {
+    // Eight elements are a chunk here, which is what fake quantization's is at two bytes each.
+    const FakeQuantizePlan like =
+        plan_fake_quantize({.groups = groups,
+                            .group_size = std::max<std::int64_t>(group_size, 1),
+                            .element_bytes = 2,
+                            .aligned = true},
+                           facts);
+    QuantizePlan plan{.split = like.kernel == FakeQuantizeKernel::split,
+                      .grid = like.grid,
+                      .block = like.block,
+                      .lanes = like.lanes,
+                      .slices = 1,
+                      .slice_size = group_size,
+                      .workspace_bytes = like.workspace_bytes};
+    if (plan.split) {
+        plan.slices = like.slices;
+        plan.slice_size = like.slice_size;
+    }
+    return plan;
+}
+
+DequantizePlan plan_dequantize(std::int64_t groups, std::int64_t group_size) noexcept {
+    constexpr std::int64_t kThreads = 256;
+    constexpr std::int64_t kOctets = 8;
+    // Four octets a thread: enough loads under way, and the group's record is read once for them.
+    constexpr std::int64_t kSlice = kThreads * 4 * kOctets;
+    DequantizePlan plan;
+    if (groups <= 0 || group_size <= 0) {
+        return plan;
+    }
+    plan.block = static_cast<std::uint32_t>(kThreads);
+    plan.slice_size = std::min(group_size, kSlice);
+    plan.slices = divide_up(group_size, plan.slice_size);
+    const std::int64_t octets = divide_up(plan.slice_size, kOctets);
+    const std::int64_t lanes = std::min(power_of_two_up(divide_up(octets, 2)), kThreads);
+    plan.lanes = static_cast<std::uint32_t>(lanes);
+    plan.grid = grid_for(divide_up(groups * plan.slices, kThreads / lanes));
     return plan;
 }
 

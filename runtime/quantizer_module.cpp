@@ -9,17 +9,6 @@
 
 namespace opforge::runtime {
 
-std::string FakeQuantizeVariant::function() const {
-    constexpr std::array<const char*, 3> kElements = {"fp16", "bf16", "fp32"};
-    return fmt::format("ds_{}quantize{}_{}", stochastic ? "sr_" : "", asymmetric ? "_asym" : "",
-                       kElements.at(static_cast<std::size_t>(element)));
-}
-
-std::string FakeQuantizeVariant::program() const {
-    constexpr std::array<const char*, 3> kLaunchings = {"groups", "block", "split"};
-    return fmt::format("{}_{}", function(), kLaunchings.at(static_cast<std::size_t>(kernel)));
-}
-
 QuantizerModule::QuantizerModule(std::shared_ptr<const builder::OpBuilder> builder,
                                  const driver::DriverApi& api, int device)
     : builder_(std::move(builder)), api_(&api), device_(driver::device_info(api, device)) {}
@@ -30,23 +19,18 @@ QuantizerModule::~QuantizerModule() {
     }
 }
 
-const FakeQuantizeKernels& QuantizerModule::kernels(FakeQuantizeVariant variant) {
-    if (const FakeQuantizeKernels* ready = loaded(variant)) {
-        return *ready;
-    }
+const ProgramKernels& QuantizerModule::load(std::size_t slot, const std::string& program,
+                                            const std::vector<std::string>& kernels) {
     // Several threads may come here at once: the builder loads the program once, and the first to
     // publish wins.
-    auto made = std::make_unique<FakeQuantizeKernels>();
-    made->program = builder_->load_program(device_.ordinal, variant.program());
-    if (variant.kernel == FakeQuantizeKernel::split) {
-        made->first = made->program->kernel(variant.function() + "_range");
-        made->second = made->program->kernel(variant.function() + "_apply");
-    } else {
-        made->first = made->program->kernel(variant.program());
+    auto made = std::make_unique<ProgramKernels>();
+    made->program = builder_->load_program(device_.ordinal, program);
+    made->first = made->program->kernel(kernels.front());
+    if (kernels.size() > 1) {
+        made->second = made->program->kernel(kernels[1]);
     }
-    const FakeQuantizeKernels* expected = nullptr;
-    if (slots_[variant.index()].compare_exchange_strong(expected, made.get(),
-                                                        std::memory_order_acq_rel)) {
+    const ProgramKernels* expected = nullptr;
+    if (slots_[slot].compare_exchange_strong(expected, made.get(), std::memory_order_acq_rel)) {
         return *made.release();
     }
     return *expected;

@@ -7,51 +7,50 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <iterator>
 #include <utility>
 
 namespace opforge::runtime {
 namespace {
 
-std::vector<FakeQuantizeVariant> all_variants() {
-    std::vector<FakeQuantizeVariant> variants;
-    using Element = FakeQuantizeVariant::Element;
-    for (const Element element : {Element::fp16, Element::bf16, Element::fp32}) {
-        for (const bool stochastic : {false, true}) {
-            for (const bool asymmetric : {false, true}) {
-                for (const FakeQuantizeKernel kernel :
-                     {FakeQuantizeKernel::groups, FakeQuantizeKernel::block,
-                      FakeQuantizeKernel::split}) {
-                    variants.push_back({.element = element,
-                                        .stochastic = stochastic,
-                                        .asymmetric = asymmetric,
-                                        .kernel = kernel});
-                }
-            }
-        }
+/// A program by name, and how a module loads it.
+struct Loading {
+    std::string function;
+    std::string program;
+    std::function<const ProgramKernels&(QuantizerModule&)> load;
+};
+
+template <class Variant>
+void add_all(std::vector<Loading>& to) {
+    for (const Variant& variant : Variant::all()) {
+        to.push_back({variant.function(), variant.program(),
+                      [variant](QuantizerModule& module) -> const ProgramKernels& {
+                          return module.kernels(variant);
+                      }});
     }
-    return variants;
 }
 
-std::vector<FakeQuantizeVariant> variants_named(const std::vector<std::string>& programs) {
-    const std::vector<FakeQuantizeVariant> known = all_variants();
-    if (programs.empty()) {
+std::vector<Loading> loadings_named(const std::vector<std::string>& names) {
+    std::vector<Loading> known;
+    add_all<FakeQuantizeVariant>(known);
+    add_all<CodesVariant>(known);
+    if (names.empty()) {
         return known;
     }
-    std::vector<FakeQuantizeVariant> wanted;
-    for (const std::string& program : programs) {
+    std::vector<Loading> wanted;
+    for (const std::string& name : names) {
         const std::size_t before = wanted.size();
-        std::copy_if(known.begin(), known.end(), std::back_inserter(wanted),
-                     [&](const FakeQuantizeVariant& variant) {
-                         return variant.function() == program || variant.program() == program;
-                     });
+        std::copy_if(
+            known.begin(), known.end(), std::back_inserter(wanted),
+            [&](const Loading& one) { return one.function == name || one.program == name; });
         if (wanted.size() == before) {
-            std::string names;
-            for (const FakeQuantizeVariant& variant : known) {
-                names += (names.empty() ? "" : ", ") + variant.program();
+            std::string programs;
+            for (const Loading& one : known) {
+                programs += (programs.empty() ? "" : ", ") + one.program;
             }
             throw InvalidArgument(
-                fmt::format("warm_up: no program {}; there are: {}", program, names));
+                fmt::format("warm_up: no program {}; there are: {}", name, programs));
         }
     }
     return wanted;
@@ -59,7 +58,7 @@ std::vector<FakeQuantizeVariant> variants_named(const std::vector<std::string>& 
 
 /// Brings the kernels into the device's primary context now: the driver would otherwise load each
 /// on its first launch, which a capture does not allow.
-void bring_in(const QuantizerModule& module, const FakeQuantizeKernels& kernels) {
+void bring_in(const QuantizerModule& module, const ProgramKernels& kernels) {
     const driver::DriverApi& api = module.api();
     const driver::ScopedContext scope(api, driver::primary_context(api, module.device().ordinal));
     for (const driver::KernelHandle kernel : {kernels.first, kernels.second}) {
@@ -85,17 +84,17 @@ std::vector<int> all_devices() {
 }  // namespace
 
 std::size_t warm_up(const WarmUpOptions& options) {
-    const std::vector<FakeQuantizeVariant> variants = variants_named(options.programs);
+    const std::vector<Loading> loadings = loadings_named(options.programs);
     const std::vector<int> devices = options.devices.empty() ? all_devices() : options.devices;
     WarmUpProgress progress{
-        .done = 0, .total = variants.size() * devices.size(), .program = {}, .origin = {}};
+        .done = 0, .total = loadings.size() * devices.size(), .program = {}, .origin = {}};
     for (const int device : devices) {
         QuantizerModule& module = quantizer_module(device);
-        for (const FakeQuantizeVariant variant : variants) {
+        for (const Loading& loading : loadings) {
             if (options.stop.stop_requested()) {
                 return progress.done;
             }
-            const FakeQuantizeKernels& kernels = module.kernels(variant);
+            const ProgramKernels& kernels = loading.load(module);
             bring_in(module, kernels);
             ++progress.done;
             if (options.progress) {

@@ -1,49 +1,38 @@
 // Fake quantization: quantizes and at once dequantizes each group of a tensor, in place or into
-// another tensor. One program for each element format and set of flags, by defines:
-//   OPFORGE_PROGRAM     prefix of the kernels' names, e.g. ds_sr_quantize_asym_fp16
-//   OPFORGE_ELEMENT     0: fp16, 1: bf16, 2: fp32
-//   OPFORGE_ASYMMETRIC  0: range [-m, m], 1: range [min, max]
+// another tensor. Defines: program.cuh and
 //   OPFORGE_STOCHASTIC  0: nearest, 1: stochastic rounding
-//   OPFORGE_KERNELS     0, 1, 2: which of the kernels below
+//   OPFORGE_KERNELS     0 to 3: which of the kernels below
 // Kernels, each with one FakeQuantizeArguments by value:
-//   0: <program>_groups  `lanes` lanes a group, many groups a block; grid strides over the groups
-//   1: <program>_block   one block a group; grid strides over the groups
-//   2: <program>_range   ranges of slices of groups, then
-//      <program>_apply   the slices: for groups too large for one block
-// A call needs one of the three, so they are programs of their own: the first call compiles a
-// third. Any element alignment, any group size, 64-bit counts. Formulas: contract, sections 1.1
-// and 3.
+//   0: <program>_groups  `lanes` lanes a group, many groups a block; aligned tensors only
+//   1: <program>_block   one block a group; aligned tensors only
+//   2: <program>_any     either, of tensors of any alignment and group size
+//   3: <program>_range   ranges of slices of groups, then
+//      <program>_apply   the slices: for groups too large for one block; any tensors
+// A call needs one of the four, so they are programs of their own: the first call compiles no more
+// than it needs, which for aligned tensors is without the code for others. 64-bit counts. Formulas:
+// contract, sections 1.1 and 3.
+#include "opforge/kernels/chunk.cuh"
 #include "opforge/kernels/element.cuh"
 #include "opforge/kernels/fake_quantize_arguments.cuh"
+#include "opforge/kernels/group_slice.cuh"
 #include "opforge/kernels/philox.cuh"
+#include "opforge/kernels/program.cuh"
 #include "opforge/kernels/range.cuh"
 #include "opforge/kernels/rounding.cuh"
 #include "opforge/kernels/types.cuh"
-#include "opforge/kernels/vector_access.cuh"
-
-#define OPFORGE_PASTE_(a, b) a##_##b
-#define OPFORGE_PASTE(a, b) OPFORGE_PASTE_(a, b)
-// extern "C": the cubin's name is the manifest's name, so a warm start demangles nothing.
-#define OPFORGE_KERNEL(suffix, threads)                                                            \
-    extern "C" __global__ void __launch_bounds__(threads) OPFORGE_PASTE(OPFORGE_PROGRAM, suffix)
 
 namespace opforge {
 namespace {
 
 using kernels::FakeQuantizeArguments;
 
-#if OPFORGE_ELEMENT == 0
-using Element = Fp16;
-#elif OPFORGE_ELEMENT == 1
-using Element = Bf16;
-#else
-using Element = Fp32;
-#endif
+using Element = ProgramElement;
 using Raw = Element::Raw;
-using Run = ChunkedRun<Raw>;
-using Elements = Run::Chunk;
+using Elements = Chunk<Element>;
+constexpr int kCount = Elements::kCount;
 
 constexpr bool kStochastic = OPFORGE_STOCHASTIC != 0;
+constexpr bool kAlignedOnly = OPFORGE_KERNELS < 2;
 
 #if OPFORGE_ASYMMETRIC
 using Range = ExtremaRange<Element>;
@@ -54,10 +43,6 @@ using Range = MagnitudeRange<Element>;
 // Most threads that `block`, `range` and `apply` are launched with, and those of `groups`.
 constexpr u32 kBlockThreads = 1024;
 constexpr u32 kGroupsThreads = 256;
-
-OPFORGE_DEVICE bool finite(float value) {
-    return fabsf(value) <= 3.402823466e+38f;
-}
 
 /// What turns an element of one group into its quantized self. A poisoned group has NaN factors:
 /// every output is NaN.
@@ -73,8 +58,8 @@ struct GroupCodec {
         step = static_cast<float>((static_cast<double>(width) + 1e-5) /
                                   static_cast<double>(arguments.levels));
         inverse = 1.0f / step;
-        if (!finite(width)) {
-            step = __uint_as_float(0x7fffffffu);
+        if (!is_finite(width)) {
+            step = quiet_nan();
         }
     }
     OPFORGE_DEVICE float position(float x) const {
@@ -95,8 +80,8 @@ struct GroupCodec {
         scale = static_cast<float>(static_cast<double>(arguments.levels) /
                                    (static_cast<double>(width) + 1e-5));
         inverse = 1.0f / scale;
-        if (!finite(width)) {
-            inverse = __uint_as_float(0x7fffffffu);
+        if (!is_finite(width)) {
+            inverse = quiet_nan();
         }
     }
     OPFORGE_DEVICE float position(float x) const {
@@ -110,13 +95,13 @@ struct GroupCodec {
     }
 #endif
 
-    OPFORGE_DEVICE Raw nearest_raw(u32 raw, const FakeQuantizeArguments& arguments) const {
-        return Element::narrow(decode(nearest(position(Element::widen(raw)), arguments)));
+    OPFORGE_DEVICE float fake_quantize(float x, const FakeQuantizeArguments& arguments) const {
+        return decode(nearest(position(x), arguments));
     }
-    OPFORGE_DEVICE Raw stochastic_raw(u32 raw, float u,
-                                      const FakeQuantizeArguments& arguments) const {
-        const float q = round_stochastic(position(Element::widen(raw)), u);
-        return Element::narrow(decode(clamp(q, arguments.code_min, arguments.code_max)));
+    OPFORGE_DEVICE float fake_quantize(float x, float u,
+                                       const FakeQuantizeArguments& arguments) const {
+        const float q = round_stochastic(position(x), u);
+        return decode(clamp(q, arguments.code_min, arguments.code_max));
     }
 };
 
@@ -134,96 +119,95 @@ struct Random {
 };
 
 /// `index` is the place of the first element in the whole tensor.
-OPFORGE_DEVICE Elements apply_vector(const Elements& in, i64 index, const GroupCodec& codec,
-                                     const Random& random, const FakeQuantizeArguments& arguments) {
-    Elements out;
+OPFORGE_DEVICE Elements apply_chunk(const Elements& in, i64 index, const GroupCodec& codec,
+                                    const Random& random, const FakeQuantizeArguments& arguments) {
+    constexpr int kEach = Element::kPerWord;
+    float units[kCount];
     if (kStochastic) {
-        float units[Elements::kCount];
         random_units(random.seed, random.offset + static_cast<u64>(index), units);
+    }
+    Elements out;
 #pragma unroll
-        for (int i = 0; i < Elements::kCount; ++i) {
-            out.raw[i] = codec.stochastic_raw(in.raw[i], units[i], arguments);
-        }
-    } else {
+    for (int i = 0; i < Elements::kWords; ++i) {
+        float values[kEach];
+        Element::widen_word(in.word[i], values);
 #pragma unroll
-        for (int i = 0; i < Elements::kCount; ++i) {
-            out.raw[i] = codec.nearest_raw(in.raw[i], arguments);
+        for (int k = 0; k < kEach; ++k) {
+            values[k] = kStochastic
+                            ? codec.fake_quantize(values[k], units[i * kEach + k], arguments)
+                            : codec.fake_quantize(values[k], arguments);
         }
+        out.word[i] = Element::narrow_word(values);
     }
     return out;
 }
 
-OPFORGE_DEVICE void include_vector(Range& range, const Elements& vector) {
-#pragma unroll
-    for (int i = 0; i < Elements::kCount; ++i) {
-        range.include(vector.raw[i]);
-    }
-}
-
-/// The share of one of `threads` threads in finding a run's range, and in applying it. The elements
+/// The share of one of `lanes` threads in finding a slice's range, and in applying it. The elements
 /// are read twice, the second time from L1 or L2: loops with one small body compile in half the
 /// time of loops that keep elements in registers between the two.
-OPFORGE_DEVICE Range measure(const Run& run, u32 thread, u32 threads) {
-    Range range = Range::empty();
+OPFORGE_DEVICE Range measure(const FakeQuantizeArguments& arguments, const GroupSlice& slice,
+                             u32 lane, u32 lanes) {
+    const Raw* const input =
+        static_cast<const Raw*>(arguments.input) + slice.group * arguments.launch.group_size;
+    Range::Collector collector;
 #pragma unroll 1
-    for (i64 chunk = thread; chunk < run.chunks(); chunk += threads) {
-        include_vector(range, run.load(chunk));
+    for (i64 place = slice.begin + kCount * lane; place < slice.end; place += kCount * lanes) {
+        const Elements chunk =
+            load_chunk<Element>(input + place, 0, count_from(place, slice.end, kCount),
+                                kAlignedOnly || arguments.launch.aligned != 0);
+#pragma unroll
+        for (int i = 0; i < Elements::kWords; ++i) {
+            collector.include_word(chunk.word[i]);
+        }
     }
-    return range;
+    return collector.range();
 }
 
-/// `first` is the place of the run's first element in the whole tensor.
-OPFORGE_DEVICE void apply(const Run& run, u32 thread, u32 threads, i64 first,
-                          const GroupCodec& codec, const Random& random,
-                          const FakeQuantizeArguments& arguments) {
+OPFORGE_DEVICE void apply(const FakeQuantizeArguments& arguments, const GroupSlice& slice, u32 lane,
+                          u32 lanes, const GroupCodec& codec, const Random& random) {
+    const i64 first = slice.group * arguments.launch.group_size;
+    const Raw* const input = static_cast<const Raw*>(arguments.input) + first;
+    Raw* const output = static_cast<Raw*>(arguments.output) + first;
+    const bool aligned = kAlignedOnly || arguments.launch.aligned != 0;
 #pragma unroll 1
-    for (i64 chunk = thread; chunk < run.chunks(); chunk += threads) {
-        run.store(chunk, apply_vector(run.load(chunk), first + run.place(chunk), codec, random,
-                                      arguments));
+    for (i64 place = slice.begin + kCount * lane; place < slice.end; place += kCount * lanes) {
+        const u32 count = count_from(place, slice.end, kCount);
+        const Elements chunk = load_chunk<Element>(input + place, 0, count, aligned);
+        store_chunk<Element>(output + place,
+                             apply_chunk(chunk, first + place, codec, random, arguments), count,
+                             aligned);
     }
-}
-
-/// Slice `tile` of the tensor: slices of one group follow each other.
-struct Slice {
-    i64 group;
-    i64 first;  // place in the whole tensor
-    i64 count;
-
-    OPFORGE_DEVICE Slice(i64 tile, const FakeQuantizeArguments& arguments) {
-        group = tile / arguments.slices;
-        const i64 within = (tile - group * arguments.slices) * arguments.slice_size;
-        first = group * arguments.group_size + within;
-        const i64 left = arguments.group_size - within;
-        count = left < arguments.slice_size ? left : arguments.slice_size;
-    }
-};
-
-OPFORGE_DEVICE Run run_of(const FakeQuantizeArguments& arguments, i64 first, i64 count) {
-    return Run(static_cast<const Raw*>(arguments.input) + first,
-               static_cast<Raw*>(arguments.output) + first, count);
 }
 
 }  // namespace
+
+/// `lanes` threads a group, many groups a block. `reduce` gives every lane its group's range.
+template <class Reduce>
+OPFORGE_DEVICE void many_groups(const FakeQuantizeArguments& arguments, Reduce reduce) {
+    const kernels::GroupLaunch& launch = arguments.launch;
+    const u32 lanes = launch.lanes;
+    const u32 sub = threadIdx.x / lanes;
+    const u32 lane = threadIdx.x - sub * lanes;
+    const u32 groups_a_block = blockDim.x / lanes;
+    const Random random(arguments);
+    // The bound is the block's, not the thread's: every lane must reach the reduction.
+    const i64 stride = static_cast<i64>(gridDim.x) * groups_a_block;
+    for (i64 base = static_cast<i64>(blockIdx.x) * groups_a_block; base < launch.groups;
+         base += stride) {
+        GroupSlice slice = whole_group(base + sub, launch);
+        slice.end = slice.group < launch.groups ? slice.end : 0;
+        const Range range = reduce(measure(arguments, slice, lane, lanes));
+        apply(arguments, slice, lane, lanes, GroupCodec(range, arguments), random);
+    }
+}
 
 #if OPFORGE_KERNELS == 0
 
 // Launch: block = kGroupsThreads, no dynamic shared memory.
 OPFORGE_KERNEL(groups, kGroupsThreads)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
-    const u32 lane = threadIdx.x % arguments.lanes;
-    const u32 groups_a_block = kGroupsThreads / arguments.lanes;
-    const Random random(arguments);
-    // The bound is the block's, not the thread's: every lane must reach the shuffles.
-    const i64 stride = static_cast<i64>(gridDim.x) * groups_a_block;
-    for (i64 base = static_cast<i64>(blockIdx.x) * groups_a_block; base < arguments.groups;
-         base += stride) {
-        const i64 group = base + threadIdx.x / arguments.lanes;
-        const bool mine = group < arguments.groups;
-        const i64 first = mine ? group * arguments.group_size : 0;
-        const Run run = run_of(arguments, first, mine ? arguments.group_size : 0);
-        const Range range = reduce_lanes(measure(run, lane, arguments.lanes), arguments.lanes);
-        apply(run, lane, arguments.lanes, first, GroupCodec(range, arguments), random, arguments);
-    }
+    many_groups(arguments,
+                [&](const Range& own) { return reduce_lanes(own, arguments.launch.lanes); });
 }
 
 #elif OPFORGE_KERNELS == 1
@@ -233,12 +217,24 @@ OPFORGE_KERNEL(block, kBlockThreads)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
     __shared__ Range scratch[32];
     const Random random(arguments);
-    for (i64 group = blockIdx.x; group < arguments.groups; group += gridDim.x) {
-        const i64 first = group * arguments.group_size;
-        const Run run = run_of(arguments, first, arguments.group_size);
-        const Range range = reduce_block(measure(run, threadIdx.x, blockDim.x), scratch);
-        apply(run, threadIdx.x, blockDim.x, first, GroupCodec(range, arguments), random, arguments);
+    for (i64 group = blockIdx.x; group < arguments.launch.groups; group += gridDim.x) {
+        const GroupSlice slice = whole_group(group, arguments.launch);
+        const Range range =
+            reduce_block(measure(arguments, slice, threadIdx.x, blockDim.x), scratch);
+        apply(arguments, slice, threadIdx.x, blockDim.x, GroupCodec(range, arguments), random);
     }
+}
+
+#elif OPFORGE_KERNELS == 2
+
+// Launch: as `groups` where `lanes` is at most 32, else as `block`, and `lanes` is the block.
+OPFORGE_KERNEL(any, kBlockThreads)
+(const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
+    __shared__ Range scratch[32];
+    many_groups(arguments, [&](const Range& own) {
+        return arguments.launch.lanes > 32 ? reduce_block(own, scratch)
+                                           : reduce_lanes(own, arguments.launch.lanes);
+    });
 }
 
 #else
@@ -247,11 +243,11 @@ OPFORGE_KERNEL(block, kBlockThreads)
 OPFORGE_KERNEL(range, kBlockThreads)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
     __shared__ Range scratch[32];
-    const i64 tiles = arguments.groups * arguments.slices;
+    const i64 tiles = arguments.launch.groups * arguments.launch.slices;
     for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-        const Slice slice(tile, arguments);
-        const Run run = run_of(arguments, slice.first, slice.count);
-        const Range range = reduce_block(measure(run, threadIdx.x, blockDim.x), scratch);
+        const GroupSlice slice = slice_of(tile, arguments.launch);
+        const Range range =
+            reduce_block(measure(arguments, slice, threadIdx.x, blockDim.x), scratch);
         if (threadIdx.x == 0) {
             static_cast<Range*>(arguments.ranges)[tile] = range;
         }
@@ -264,19 +260,18 @@ OPFORGE_KERNEL(apply, kBlockThreads)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
     __shared__ Range scratch[32];
     const Random random(arguments);
-    const i64 tiles = arguments.groups * arguments.slices;
+    const i64 slices = arguments.launch.slices;
+    const i64 tiles = arguments.launch.groups * slices;
     for (i64 step = blockIdx.x; step < tiles; step += gridDim.x) {
-        const Slice slice(tiles - 1 - step, arguments);
-        const Range* ranges =
-            static_cast<const Range*>(arguments.ranges) + slice.group * arguments.slices;
+        const GroupSlice slice = slice_of(tiles - 1 - step, arguments.launch);
+        const Range* ranges = static_cast<const Range*>(arguments.ranges) + slice.group * slices;
         Range range = Range::empty();
 #pragma unroll 1
-        for (u32 i = threadIdx.x; i < arguments.slices; i += blockDim.x) {
+        for (i64 i = threadIdx.x; i < slices; i += blockDim.x) {
             range.include(ranges[i]);
         }
         range = reduce_block(range, scratch);
-        apply(run_of(arguments, slice.first, slice.count), threadIdx.x, blockDim.x, slice.first,
-              GroupCodec(range, arguments), random, arguments);
+        apply(arguments, slice, threadIdx.x, blockDim.x, GroupCodec(range, arguments), random);
     }
 }
 

@@ -3,17 +3,11 @@
 #pragma once
 
 #include "../fake_quantize_task.hpp"
+#include "range_keys.hpp"
 
 #include <cstdint>
 
 namespace opforge::runtime::host {
-
-/// A range as integer keys that order like the values (see kernel_sources: range.cuh). Symmetric:
-/// `low` is unused.
-struct RangeKeys {
-    std::uint32_t low;
-    std::uint32_t high;
-};
 
 struct FakeQuantizeKernels {
     const char* instruction_set;

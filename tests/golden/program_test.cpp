@@ -1,6 +1,8 @@
 // opforge-golden from its arguments to its exit code, over vectors that the oracle made.
+#include "golden/ops.hpp"
 #include "golden/program.hpp"
 #include "golden/vectors.hpp"
+#include "support/golden_directories.hpp"
 #include "support/oracle.hpp"
 #include "support/temporary_directory.hpp"
 
@@ -93,13 +95,36 @@ private:
 Maker usual_cases() {
     Maker maker;
     maker.add_quantization("float16", oracle::Element::fp16, {.groups = 3, .bits = 4});
-    maker.add({{"op", "quantize"}, {"bits", 8}});
+    maker.add({{"op", "transpose"}, {"bits", 8}});
     maker.add_quantization("bfloat16", oracle::Element::bf16,
                            {.groups = 2, .bits = 16, .asymmetric = true});
     maker.add_quantization(
         "float32", oracle::Element::fp32,
         {.groups = 1, .bits = 3, .stochastic = true, .seed = 1ULL << 63U, .offset = 1ULL << 40U});
     return maker;
+}
+
+void check_reference_vectors(const std::string& device) {
+    const auto directories = opforge::test::golden_directories();
+    if (directories.empty()) {
+        std::cout << "SKIPPED: no reference vectors (OPFORGE_GOLDEN_DIR)\n";
+    }
+    for (const fs::path& vectors : directories) {
+        const Run got = run({"--device", device, vectors.string()});
+        INFO(got.out << got.err);
+        CHECK(got.exit_code == 0);
+        std::istringstream lines(got.out);
+        std::string op;
+        std::getline(lines, op);  // the heading
+        std::size_t cases = 0;
+        std::size_t exact = 0;
+        std::string rest;
+        while (lines >> op >> cases >> exact) {
+            CHECK(exact == cases);
+            std::getline(lines, rest);
+        }
+        CHECK(cases > 0);
+    }
 }
 
 }  // namespace
@@ -115,7 +140,7 @@ TEST_CASE("exact vectors are counted by op and end with 0", "[golden]") {
         Contains("ds_quantizer                                   3       3       0       0\n"));
     CHECK_THAT(
         got.out,
-        Contains("quantize                                       1       0       0       1\n"));
+        Contains("transpose                                      1       0       0       1\n"));
     CHECK(got.err.empty());
 }
 
@@ -170,6 +195,56 @@ TEST_CASE("a dump holds the outputs in the order of the cases, and reads as vect
             CHECK(output.shape() == tensor.shape());
         }
     }
+}
+
+TEST_CASE("a dump needs no expectations, and has the outputs that the case lists", "[golden]") {
+    const TemporaryDirectory directory;
+    const fs::path out = directory.path() / "out";
+    Maker maker;
+    const auto add_dequantization = [&](std::initializer_list<const char*> listed) {
+        json one = {{"op", "dequantize"}, {"groups", 2}, {"bits", 4}, {"type", "symmetric"}};
+        one["inputs"]["input"] = maker.add_tensor(Bytes(6, std::byte{0x7e}), "int8", {2, 3});
+        one["inputs"]["params"] =
+            maker.add_tensor(oracle::encode(oracle::Element::fp32, std::vector<float>{0.5F, 2.0F}),
+                             "float32", {2, 1});
+        for (const char* name : listed) {
+            one["outputs"][name] = maker.add_tensor(Bytes(24), "float16", {2, 6});
+        }
+        maker.add(std::move(one));
+    };
+    add_dequantization({});
+    add_dequantization({"fp16"});
+    maker.write(directory.path());
+
+    CHECK(run({directory.path().string()}).exit_code == 4);
+    const Run got = run({"--dump", out.string(), directory.path().string()});
+    INFO(got.out << got.err);
+    CHECK(got.exit_code == 0);
+    CHECK_THAT(got.out, Contains("dequantize                                     2       0       "
+                                 "0       2\n"));
+    const golden::Vectors dumped = golden::read_vectors(out);
+    REQUIRE(dumped.cases.size() == 2);
+    CHECK(dumped.cases[0].outputs.size() == 3);
+    CHECK(dumped.cases[1].outputs.size() == 2);
+    for (const golden::Case& of : dumped.cases) {
+        const auto values = oracle::decode(oracle::Element::fp32, of.outputs.at("fp32").bytes());
+        CHECK(values == std::vector<float>{3.5F, -1.0F, 3.5F, -1.0F, 3.5F, -1.0F, 14.0F, -4.0F,
+                                           14.0F, -4.0F, 14.0F, -4.0F});
+    }
+}
+
+TEST_CASE("every op of the vectors has a runner", "[golden]") {
+    for (const char* op :
+         {"ds_quantizer", "quantize", "dequantize", "dequantize_int4_to_half_experimental",
+          "dequantize_int8_to_half_experimental", "swizzle_quant", "loco_swizzle_quant",
+          "quantized_reduction", "loco_quantized_reduction"}) {
+        CHECK(golden::find_runner(op) != nullptr);
+    }
+    CHECK(golden::find_runner("transpose") == nullptr);
+}
+
+TEST_CASE("the host gives every reference vector's bits", "[golden]") {
+    check_reference_vectors("cpu");
 }
 
 TEST_CASE("wrong usage ends with 2 and help with 0", "[golden]") {
@@ -257,4 +332,12 @@ TEST_CASE("the program runs vectors on the GPU", "[golden][gpu]") {
     INFO(got.out << got.err);
     CHECK(got.exit_code == 0);
     CHECK(run({"--dump", on_host.string(), directory.path().string()}).exit_code == 0);
+}
+
+TEST_CASE("the GPU gives every reference vector's bits", "[golden][gpu]") {
+    if (opforge::driver::driver_state().api == nullptr) {
+        std::cout << "SKIPPED: no GPU: " << opforge::driver::driver_state().reason << '\n';
+        return;
+    }
+    check_reference_vectors("cuda:0");
 }

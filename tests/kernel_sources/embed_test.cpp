@@ -68,17 +68,31 @@ struct Embedding {
 
 TEST_CASE("the quantizer's embedded files are those on the disk, with their SHA-256", "[embed]") {
     const fs::path root = KERNEL_SOURCES;
-    REQUIRE(kernel_sources::quantizer().sources.size() == 1);
-    const EmbeddedSource* source = kernel_sources::quantizer().find("quantizer/fake_quantize.cu");
-    REQUIRE(source != nullptr);
-    CHECK(source->file.text == test::read_file(root / "quantizer/fake_quantize.cu"));
-    CHECK(source->file.sha256 == cache::sha256(source->file.text).hex());
-    REQUIRE_FALSE(source->headers.empty());
-    for (const EmbeddedFile& header : source->headers) {
-        CAPTURE(header.name);
-        CHECK(header.text == test::read_file(root / "include" / header.name));
-        CHECK(header.sha256 == cache::sha256(header.text).hex());
+    REQUIRE(kernel_sources::quantizer().find("quantizer/fake_quantize.cu") != nullptr);
+    for (const EmbeddedSource& source : kernel_sources::quantizer().sources) {
+        CAPTURE(source.file.name);
+        CHECK(source.file.text == test::read_file(root / source.file.name));
+        CHECK(source.file.sha256 == cache::sha256(source.file.text).hex());
+        REQUIRE_FALSE(source.headers.empty());
+        for (const EmbeddedFile& header : source.headers) {
+            CAPTURE(header.name);
+            CHECK(header.text == test::read_file(root / "include" / header.name));
+            CHECK(header.sha256 == cache::sha256(header.text).hex());
+        }
     }
+}
+
+TEST_CASE("every kernel source in the tree is embedded", "[embed]") {
+    std::set<std::string> on_disk;
+    const fs::path root = KERNEL_SOURCES;
+    for (const auto& entry : fs::recursive_directory_iterator(root / "quantizer")) {
+        on_disk.insert(fs::relative(entry.path(), root).string());
+    }
+    std::set<std::string> embedded;
+    for (const EmbeddedSource& source : kernel_sources::quantizer().sources) {
+        embedded.emplace(source.file.name);
+    }
+    CHECK(embedded == on_disk);
 }
 
 TEST_CASE("every kernel header in the tree is embedded and reached", "[embed]") {
@@ -89,8 +103,12 @@ TEST_CASE("every kernel header in the tree is embedded and reached", "[embed]") 
             on_disk.insert(fs::relative(entry.path(), root).string());
         }
     }
-    const Names names = header_names(kernel_sources::quantizer().sources[0]);
-    CHECK(std::set<std::string>(names.begin(), names.end()) == on_disk);
+    std::set<std::string> reached;
+    for (const EmbeddedSource& source : kernel_sources::quantizer().sources) {
+        const Names names = header_names(source);
+        reached.insert(names.begin(), names.end());
+    }
+    CHECK(reached == on_disk);
 }
 
 TEST_CASE("any text is embedded byte for byte", "[embed]") {

@@ -13,8 +13,9 @@ namespace {
 
 constexpr PlanFacts kHopper{.multiprocessors = 132, .max_threads_per_block = 1024};
 
-FakeQuantizePlan plan_of(std::int64_t groups, std::int64_t group_size, int element_bytes = 2) {
-    return plan_fake_quantize({groups, group_size, element_bytes}, kHopper);
+FakeQuantizePlan plan_of(std::int64_t groups, std::int64_t group_size, int element_bytes = 2,
+                         bool aligned = true) {
+    return plan_fake_quantize({groups, group_size, element_bytes, aligned}, kHopper);
 }
 
 }  // namespace
@@ -31,7 +32,8 @@ TEST_CASE("a plan can be launched, whatever the shape", "[runtime]") {
             const int bytes = *rc::gen::element(2, 4);
             const PlanFacts facts{.multiprocessors = *rc::gen::inRange(1, 200),
                                   .max_threads_per_block = *rc::gen::element(256, 512, 1024)};
-            const FakeQuantizePlan plan = plan_fake_quantize({groups, size, bytes}, facts);
+            const bool aligned = *rc::gen::arbitrary<bool>();
+            const FakeQuantizePlan plan = plan_fake_quantize({groups, size, bytes, aligned}, facts);
 
             RC_ASSERT(plan.grid >= 1U);
             RC_ASSERT(plan.grid <= 0x7fffffffU);
@@ -40,12 +42,21 @@ TEST_CASE("a plan can be launched, whatever the shape", "[runtime]") {
             RC_ASSERT(plan.block <= static_cast<unsigned>(facts.max_threads_per_block));
             switch (plan.kernel) {
             case FakeQuantizeKernel::groups:
+                RC_ASSERT(aligned);
                 RC_ASSERT(std::has_single_bit(plan.lanes));
                 RC_ASSERT(plan.lanes <= 32U);
                 break;
             case FakeQuantizeKernel::block:
+                RC_ASSERT(aligned);
+                RC_ASSERT(plan.lanes == plan.block);
+                break;
+            case FakeQuantizeKernel::any:
+                RC_ASSERT(!aligned);
+                RC_ASSERT(plan.lanes == plan.block ||
+                          (std::has_single_bit(plan.lanes) && plan.lanes <= 32U));
                 break;
             case FakeQuantizeKernel::split:
+                RC_ASSERT(plan.lanes == plan.block);
                 RC_ASSERT(plan.slice_size % 64 == 0);
                 RC_ASSERT(plan.slices * plan.slice_size >= size);
                 RC_ASSERT((plan.slices - 1) * plan.slice_size < size);
@@ -78,6 +89,44 @@ TEST_CASE("groups of a block's size get a block each", "[runtime]") {
     CHECK(plan.block == 256);
     CHECK(plan_of(8, 32768).kernel == FakeQuantizeKernel::block);
     CHECK(plan_of(8, 32768).block == 1024);
+}
+
+TEST_CASE("tensors that are not aligned have a kernel of their own", "[runtime]") {
+    for (const std::int64_t size : {1, 64, 1024, 4096, 32768}) {
+        CAPTURE(size);
+        const FakeQuantizePlan plan = plan_of(4096, size, 2, false);
+        const FakeQuantizePlan aligned = plan_of(4096, size);
+        CHECK(plan.kernel == FakeQuantizeKernel::any);
+        CHECK(plan.lanes == aligned.lanes);
+        CHECK(plan.grid == aligned.grid);
+    }
+    CHECK(plan_of(1, 64 << 20, 2, false).kernel == FakeQuantizeKernel::split);
+}
+
+TEST_CASE("the ops with codes are planned in eights of elements", "[runtime]") {
+    using opforge::runtime::plan_dequantize;
+    using opforge::runtime::plan_quantize;
+    const auto small = plan_quantize(4096, 64, kHopper);
+    CHECK_FALSE(small.split);
+    CHECK(small.lanes == 4);
+    CHECK(small.block == 256);
+    const auto block = plan_quantize(16384, 4096, kHopper);
+    CHECK(block.lanes == block.block);
+    const auto whole = plan_quantize(1, 64 << 20, kHopper);
+    CHECK(whole.split);
+    CHECK(whole.slices * whole.slice_size >= 64 << 20);
+    CHECK(whole.workspace_bytes == static_cast<std::uint64_t>(whole.slices) * 8);
+    CHECK(plan_quantize(5, 0, kHopper).grid >= 1);  // records of empty groups are written
+
+    const auto rows = plan_dequantize(4096, 64);
+    CHECK(rows.lanes == 4);
+    CHECK(rows.slices == 1);
+    const auto long_group = plan_dequantize(2, 100000);
+    CHECK(long_group.lanes == 256);
+    CHECK(long_group.slice_size % 8 == 0);
+    CHECK(long_group.slices * long_group.slice_size >= 100000);
+    CHECK((long_group.slices - 1) * long_group.slice_size < 100000);
+    CHECK(plan_dequantize(4, 0).grid == 0);
 }
 
 TEST_CASE("a group that is the whole tensor is spread over the chip", "[runtime]") {

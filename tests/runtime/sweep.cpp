@@ -36,38 +36,6 @@ int smallest_exponent(Element element) {  // of the smallest subnormal
     return element == Element::fp16 ? -24 : element == Element::bf16 ? -133 : -149;
 }
 
-std::int64_t random_group_size(SplitMix& random, std::int64_t max_elements) {
-    const std::int64_t kind = random.between(0, 99);
-    std::int64_t size = 1;
-    if (kind < 25) {
-        size = random.between(1, 9);
-    } else if (kind < 60) {
-        size = random.between(1, 130);
-    } else if (kind < 80) {
-        size = random.between(1, 1100);
-    } else if (kind < 97) {
-        size = (std::int64_t{1} << random.between(1, 12)) + random.between(-1, 1);
-    } else {
-        size = random.between(1, max_elements);
-    }
-    return std::clamp<std::int64_t>(size, 1, max_elements);
-}
-
-std::uint64_t random_offset(SplitMix& random) {
-    switch (random.between(0, 4)) {
-    case 0:
-        return 0;
-    case 1:
-        return static_cast<std::uint64_t>(random.between(0, 1000));
-    case 2:  // the counter's low word is about to overflow
-        return (std::uint64_t{1} << 34U) - static_cast<std::uint64_t>(random.between(0, 300));
-    case 3:  // and the index itself
-        return std::uint64_t{0} - static_cast<std::uint64_t>(random.between(0, 300));
-    default:
-        return random.next();
-    }
-}
-
 // Symmetric and asymmetric codes are whole numbers plus a half, where the contract's 1e-5 vanishes
 // beside the range.
 void fill_with_ties(std::vector<float>& values, const SweepCase& of, SplitMix& random) {
@@ -152,13 +120,6 @@ std::vector<float> make_values(const SweepCase& of, SplitMix& random) {
     return values;
 }
 
-std::string_view name(Pattern pattern) {
-    constexpr std::array<std::string_view, kPatterns> kNames = {
-        "normal", "uniform", "scaled", "heavy", "subnormal",   "huge", "one_huge", "constant",
-        "zeros",  "ties",    "far",    "ramp",  "random_bits", "nan",  "infinity"};
-    return kNames[static_cast<std::size_t>(pattern)];
-}
-
 }  // namespace
 
 std::uint64_t SplitMix::next() noexcept {
@@ -189,6 +150,45 @@ float SplitMix::normal() noexcept {
         }
     }
     return sum;
+}
+
+std::int64_t random_group_size(SplitMix& random, std::int64_t max_elements) {
+    const std::int64_t kind = random.between(0, 99);
+    std::int64_t size = 1;
+    if (kind < 25) {
+        size = random.between(1, 9);
+    } else if (kind < 60) {
+        size = random.between(1, 130);
+    } else if (kind < 80) {
+        size = random.between(1, 1100);
+    } else if (kind < 97) {
+        size = (std::int64_t{1} << random.between(1, 12)) + random.between(-1, 1);
+    } else {
+        size = random.between(1, max_elements);
+    }
+    return std::clamp<std::int64_t>(size, 1, max_elements);
+}
+
+std::uint64_t random_offset(SplitMix& random) {
+    switch (random.between(0, 4)) {
+    case 0:
+        return 0;
+    case 1:
+        return static_cast<std::uint64_t>(random.between(0, 1000));
+    case 2:  // the counter's low word is about to overflow
+        return (std::uint64_t{1} << 34U) - static_cast<std::uint64_t>(random.between(0, 300));
+    case 3:  // and the index itself
+        return std::uint64_t{0} - static_cast<std::uint64_t>(random.between(0, 300));
+    default:
+        return random.next();
+    }
+}
+
+std::string_view name(Pattern pattern) {
+    constexpr std::array<std::string_view, kPatterns> kNames = {
+        "normal", "uniform", "scaled", "heavy", "subnormal",   "huge", "one_huge", "constant",
+        "zeros",  "ties",    "far",    "ramp",  "random_bits", "nan",  "infinity"};
+    return kNames[static_cast<std::size_t>(pattern)];
 }
 
 SweepCase random_case(std::uint64_t seed, std::int64_t max_elements) {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace opforge::test {
 
@@ -72,6 +73,12 @@ struct SweepCase {
         return {settings.seed, settings.offset};
     }
 };
+
+/// From 1 to `max_elements`: small ones, odd ones, and those around powers of two.
+[[nodiscard]] std::int64_t random_group_size(SplitMix& random, std::int64_t max_elements);
+/// Offsets at which some word of the counter overflows among them.
+[[nodiscard]] std::uint64_t random_offset(SplitMix& random);
+[[nodiscard]] std::string_view name(Pattern pattern);
 
 /// A random case of at most `max_elements` elements.
 [[nodiscard]] SweepCase random_case(std::uint64_t seed, std::int64_t max_elements);

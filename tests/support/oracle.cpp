@@ -1,5 +1,7 @@
 #include "support/oracle.hpp"
 
+#include "support/oracle_range.hpp"
+
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -70,17 +72,22 @@ T load(const std::byte* from) {
     return value;
 }
 
-struct Range {
-    float low = 0;
-    float high = 0;
-    float magnitude = 0;
-    bool poisoned = false;
-};
-
 // -0 is below +0.
 bool below(float a, float b) {
     return a < b || (a == b && std::signbit(a) && !std::signbit(b));
 }
+
+std::int64_t clamp(std::int64_t code, std::int64_t lowest, std::int64_t highest) {
+    return code < lowest ? lowest : (code > highest ? highest : code);
+}
+
+std::int64_t round_stochastically(float v, float u) {
+    const float t = std::floor(v);
+    const float e = v - t;
+    return static_cast<std::int64_t>(t) + (u < e ? 1 : 0);
+}
+
+}  // namespace
 
 Range range_of(std::span<const float> group, bool asymmetric) {
     Range range{group[0], group[0], 0.0F, false};
@@ -97,18 +104,6 @@ Range range_of(std::span<const float> group, bool asymmetric) {
     range.poisoned = !std::isfinite(width);
     return range;
 }
-
-std::int64_t clamp(std::int64_t code, std::int64_t lowest, std::int64_t highest) {
-    return code < lowest ? lowest : (code > highest ? highest : code);
-}
-
-std::int64_t round_stochastically(float v, float u) {
-    const float t = std::floor(v);
-    const float e = v - t;
-    return static_cast<std::int64_t>(t) + (u < e ? 1 : 0);
-}
-
-}  // namespace
 
 std::size_t element_bytes(Element element) noexcept {
     return element == Element::fp32 ? 4 : 2;

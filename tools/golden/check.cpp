@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <utility>
 
 namespace opforge::golden {
 
@@ -37,11 +38,10 @@ std::optional<std::string> first_mismatch(const Case& of) {
 
 // What is wrong with the case's result; nullopt where it is exact.
 std::optional<std::string> run_case(Case& of, Runner runner, const Place& place) {
-    if (of.expected.empty()) {
-        throw VectorError(fmt::format("case {}: nothing is expected of it", of.index));
-    }
     try {
-        of.outputs = runner(of, place);
+        // The runner may look at the names of the outputs there were.
+        Tensors outputs = runner(of, place);
+        of.outputs = std::move(outputs);
     } catch (const VectorError&) {
         throw;
     } catch (const NoDevice&) {
@@ -51,6 +51,7 @@ std::optional<std::string> run_case(Case& of, Runner runner, const Place& place)
     } catch (const OfflineMiss&) {
         throw;
     } catch (const Error& error) {
+        of.outputs.clear();
         return fmt::format("{}: {}", error.kind(), error.what());
     }
     return first_mismatch(of);
@@ -58,21 +59,26 @@ std::optional<std::string> run_case(Case& of, Runner runner, const Place& place)
 
 }  // namespace
 
-Summary check_vectors(Vectors& vectors, const Place& place) {
+Summary check_vectors(Vectors& vectors, const Place& place, Judge judge) {
     Summary summary;
     for (Case& of : vectors.cases) {
-        of.outputs.clear();
         OpCounts& counts = summary.ops[of.op];
         ++counts.cases;
         const Runner runner = find_runner(of.op);
         if (runner == nullptr) {
+            of.outputs.clear();
             ++counts.skipped;
             continue;
+        }
+        if (of.expected.empty() && judge == Judge::all) {
+            throw VectorError(fmt::format("case {}: nothing is expected of it", of.index));
         }
         if (auto mismatch = run_case(of, runner, place); mismatch.has_value()) {
             ++counts.failed;
             summary.failures.push_back(
                 {of.index, of.op, of.attributes.dump(), std::move(*mismatch)});
+        } else if (of.expected.empty()) {
+            ++counts.skipped;
         } else {
             ++counts.exact;
         }

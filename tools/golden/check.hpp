@@ -5,6 +5,7 @@
 #include "vectors.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -15,7 +16,7 @@ struct OpCounts {
     std::size_t cases = 0;
     std::size_t exact = 0;
     std::size_t failed = 0;
-    std::size_t skipped = 0;  // no runner for the op
+    std::size_t skipped = 0;  // no runner for the op, or run without an `expected` to judge it by
 };
 
 struct Failure {
@@ -30,11 +31,13 @@ struct Summary {
     std::vector<Failure> failures;
 };
 
-/// Replaces every case's `outputs` by what the library gives (nothing for skipped and refused
-/// cases).
+/// Whether a case without `expected` is an error, or is run for its outputs alone.
+enum class Judge : std::uint8_t { all, where_expected };
+
+/// Replaces every case's `outputs` by what the library gives (nothing for refused cases and ops
+/// without a runner).
 /// @throws VectorError where a case lacks what its op needs, or its `expected`; NoDevice,
-/// ToolchainNotFound,
-///         OfflineMiss: causes that no single case is to blame for
-[[nodiscard]] Summary check_vectors(Vectors& vectors, const Place& place);
+/// ToolchainNotFound, OfflineMiss: causes that no single case is to blame for
+[[nodiscard]] Summary check_vectors(Vectors& vectors, const Place& place, Judge judge = Judge::all);
 
 }  // namespace opforge::golden

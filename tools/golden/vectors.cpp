@@ -420,4 +420,28 @@ bool flag(const Case& of, const std::string& name) {
     return found->get<bool>();
 }
 
+double number(const Case& of, const std::string& name) {
+    const auto found = of.attributes.find(name);
+    if (found == of.attributes.end() || !found->is_number()) {
+        complain(of, fmt::format("\"{}\" must be a number", name));
+    }
+    return found->get<double>();
+}
+
+std::string text(const Case& of, const std::string& name) {
+    const auto found = of.attributes.find(name);
+    if (found == of.attributes.end() || !found->is_string()) {
+        complain(of, fmt::format("\"{}\" must be text", name));
+    }
+    return found->get<std::string>();
+}
+
+int small_integer(const Case& of, const std::string& name) {
+    const std::int64_t value = integer(of, name);
+    if (value < std::numeric_limits<int>::min() || value > std::numeric_limits<int>::max()) {
+        complain(of, fmt::format("\"{}\" {} does not fit an int", name, value));
+    }
+    return static_cast<int>(value);
+}
+
 }  // namespace opforge::golden

@@ -105,5 +105,9 @@ void write_vectors(const std::filesystem::path& directory, const Vectors& vector
 [[nodiscard]] std::uint64_t unsigned_integer(const Case& of, const std::string& name);
 /// Absent is false.
 [[nodiscard]] bool flag(const Case& of, const std::string& name);
+[[nodiscard]] double number(const Case& of, const std::string& name);
+[[nodiscard]] std::string text(const Case& of, const std::string& name);
+/// The attribute, which must fit an int.
+[[nodiscard]] int small_integer(const Case& of, const std::string& name);
 
 }  // namespace opforge::golden

@@ -4,6 +4,9 @@
 
 #include <opforge/runtime/ds_quantizer.hpp>
 #include <opforge/runtime/errors.hpp>
+#include <opforge/runtime/gradient_reduction.hpp>
+#include <opforge/runtime/op_outputs.hpp>
+#include <opforge/runtime/quantize.hpp>
 #include <opforge/runtime/random_state.hpp>
 #include <opforge/runtime/tensor_view.hpp>
 #include <opforge/runtime/warm_up.hpp>
@@ -11,12 +14,25 @@
 namespace opforge {
 
 using runtime::CallOptions;
+using runtime::dequantize;
+using runtime::dequantize_bf16;
+using runtime::dequantize_fp32;
+using runtime::dequantize_int4_to_half_experimental;
+using runtime::dequantize_int8_to_half_experimental;
 using runtime::Device;
 using runtime::ds_quantizer;
 using runtime::Dtype;
+using runtime::loco_quantized_reduction;
+using runtime::loco_swizzle_quant;
 using runtime::manual_seed;
+using runtime::OpOptions;
+using runtime::QuantizationType;
+using runtime::quantize;
+using runtime::quantized_reduction;
+using runtime::QuantizedTensor;
 using runtime::RandomState;
 using runtime::Shape;
+using runtime::swizzle_quant;
 using runtime::TensorView;
 using runtime::warm_up;
 

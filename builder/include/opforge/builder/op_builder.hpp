@@ -113,6 +113,9 @@ public:
 
     [[nodiscard]] virtual std::string name() const = 0;
     [[nodiscard]] virtual std::vector<ProgramSpec> programs() const = 0;
+    /// One of programs() by its name. An op with many programs may find one without making all: a
+    /// warm start asks for a single one.
+    [[nodiscard]] virtual std::optional<ProgramSpec> program(std::string_view name) const;
     [[nodiscard]] virtual const EmbeddedSources& embedded() const = 0;
     [[nodiscard]] virtual CompileOptions compile_options() const;
 

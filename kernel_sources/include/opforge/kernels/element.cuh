@@ -1,6 +1,6 @@
-// The storage formats of a tensor's elements: fp16, bf16, fp32. `Raw` is the bit pattern;
-// arithmetic is in float. Widening is exact; narrowing rounds to nearest, ties to even, and keeps
-// subnormals.
+// The storage formats of a tensor's elements: fp16, bf16, fp32. `Raw` is the bit pattern of one;
+// memory moves in 32-bit words of kPerWord elements, the first in the lowest bits. Arithmetic is in
+// float. Widening is exact; narrowing rounds to nearest, ties to even, and keeps subnormals.
 #pragma once
 
 #include "opforge/kernels/types.cuh"
@@ -9,8 +9,10 @@ namespace opforge {
 
 struct Fp16 {
     using Raw = u16;
+    static constexpr int kPerWord = 2;
     static constexpr u32 kSign = 0x8000u;
     static constexpr u32 kAll = 0xffffu;
+    static constexpr u32 kInfinity = 0x7c00u;
 
     static OPFORGE_DEVICE float widen(u32 raw) {
         float value;
@@ -22,12 +24,27 @@ struct Fp16 {
         asm("cvt.rn.f16.f32 %0, %1;" : "=h"(raw) : "f"(value));
         return raw;
     }
+    static OPFORGE_DEVICE void widen_word(u32 word, float (&values)[2]) {
+        values[0] = widen(word & 0xffffu);
+        values[1] = widen(word >> 16);
+    }
+    static OPFORGE_DEVICE u32 narrow_word(const float (&values)[2]) {
+#if __CUDA_ARCH__ >= 800
+        u32 word;
+        asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(values[1]), "f"(values[0]));
+        return word;
+#else
+        return narrow(values[0]) | static_cast<u32>(narrow(values[1])) << 16;
+#endif
+    }
 };
 
 struct Bf16 {
     using Raw = u16;
+    static constexpr int kPerWord = 2;
     static constexpr u32 kSign = 0x8000u;
     static constexpr u32 kAll = 0xffffu;
+    static constexpr u32 kInfinity = 0x7f80u;
 
     static OPFORGE_DEVICE float widen(u32 raw) { return __uint_as_float(raw << 16); }
     static OPFORGE_DEVICE Raw narrow(float value) {
@@ -46,15 +63,36 @@ struct Bf16 {
         return static_cast<u16>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 #endif
     }
+    static OPFORGE_DEVICE void widen_word(u32 word, float (&values)[2]) {
+        values[0] = __uint_as_float(word << 16);
+        values[1] = __uint_as_float(word & 0xffff0000u);
+    }
+    static OPFORGE_DEVICE u32 narrow_word(const float (&values)[2]) {
+#if __CUDA_ARCH__ >= 800
+        u32 word;
+        asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(values[1]), "f"(values[0]));
+        return word;
+#else
+        return narrow(values[0]) | static_cast<u32>(narrow(values[1])) << 16;
+#endif
+    }
 };
 
 struct Fp32 {
     using Raw = u32;
+    static constexpr int kPerWord = 1;
     static constexpr u32 kSign = 0x80000000u;
     static constexpr u32 kAll = 0xffffffffu;
+    static constexpr u32 kInfinity = 0x7f800000u;
 
     static OPFORGE_DEVICE float widen(u32 raw) { return __uint_as_float(raw); }
     static OPFORGE_DEVICE Raw narrow(float value) { return __float_as_uint(value); }
+    static OPFORGE_DEVICE void widen_word(u32 word, float (&values)[1]) {
+        values[0] = __uint_as_float(word);
+    }
+    static OPFORGE_DEVICE u32 narrow_word(const float (&values)[1]) {
+        return __float_as_uint(values[0]);
+    }
 };
 
 }  // namespace opforge

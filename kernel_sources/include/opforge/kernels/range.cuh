@@ -1,10 +1,13 @@
-// The range of a group: largest magnitude, or smallest and largest value, found on bit patterns as
-// integers. Integer order gives what the contract (1.1) asks for at no cost: -0 below +0, whatever
-// the order of a reduction; and a NaN or an infinity beats every finite value, so that a poisoned
-// group shows in the result.
+// The range of a group: largest magnitude, or smallest and largest value. A thread collects words
+// of its own elements with the hardware's minimum and maximum, which take -0 to be below +0 and
+// pass NaN on; what threads exchange are integer keys that order like the values, so that the
+// result does not depend on the order of the reduction, and a NaN or an infinity beats every finite
+// value: a poisoned group shows in the result (contract, 1.1).
 #pragma once
 
+#include "opforge/kernels/element.cuh"
 #include "opforge/kernels/types.cuh"
+#include "opforge/kernels/word_order.cuh"
 
 namespace opforge {
 
@@ -16,10 +19,7 @@ struct MagnitudeRange {
     u32 high;  // no default initialiser: shared memory takes none
 
     static OPFORGE_DEVICE MagnitudeRange empty() { return {0}; }
-    OPFORGE_DEVICE void include(u32 raw) {
-        const u32 magnitude = raw & ~Element::kSign;
-        high = magnitude > high ? magnitude : high;
-    }
+    static OPFORGE_DEVICE MagnitudeRange zero() { return {0}; }
     OPFORGE_DEVICE void include(const MagnitudeRange& other) {
         high = other.high > high ? other.high : high;
     }
@@ -27,6 +27,23 @@ struct MagnitudeRange {
         return {__shfl_xor_sync(kFullWarp, high, mask)};
     }
     OPFORGE_DEVICE float magnitude() const { return Element::widen(high); }
+
+    /// A thread's share.
+    struct Collector {
+        u32 most = 0;
+        OPFORGE_DEVICE void include_word(u32 word) {
+            constexpr u32 kMagnitude = splat<Element>(Element::kAll ^ Element::kSign);
+            most = WordOrder<Element>::larger(most, word & kMagnitude);
+        }
+        OPFORGE_DEVICE MagnitudeRange range() const {
+            if (Element::kPerWord == 1) {
+                return {most};
+            }
+            const u32 first = most & 0xffffu;
+            const u32 second = most >> 16;
+            return {first > second ? first : second};
+        }
+    };
 };
 
 /// Smallest and largest value, as keys that order like the values they stand for.
@@ -36,16 +53,12 @@ struct ExtremaRange {
     u32 high;
 
     static OPFORGE_DEVICE ExtremaRange empty() { return {Element::kAll, 0}; }
+    static OPFORGE_DEVICE ExtremaRange zero() { return {key(0), key(0)}; }
     static OPFORGE_DEVICE u32 key(u32 raw) {
         return raw ^ ((raw & Element::kSign) != 0 ? Element::kAll : Element::kSign);
     }
     static OPFORGE_DEVICE float value(u32 key) {
         return Element::widen(key ^ ((key & Element::kSign) != 0 ? Element::kSign : Element::kAll));
-    }
-    OPFORGE_DEVICE void include(u32 raw) {
-        const u32 k = key(raw);
-        low = k < low ? k : low;
-        high = k > high ? k : high;
     }
     OPFORGE_DEVICE void include(const ExtremaRange& other) {
         low = other.low < low ? other.low : low;
@@ -56,6 +69,23 @@ struct ExtremaRange {
     }
     OPFORGE_DEVICE float lowest() const { return value(low); }
     OPFORGE_DEVICE float highest() const { return value(high); }
+
+    /// A thread's share. Where it has none, infinities that every value beats.
+    struct Collector {
+        u32 least = splat<Element>(Element::kInfinity);
+        u32 most = splat<Element>(Element::kInfinity | Element::kSign);
+        OPFORGE_DEVICE void include_word(u32 word) {
+            least = WordOrder<Element>::smaller(least, word);
+            most = WordOrder<Element>::larger(most, word);
+        }
+        OPFORGE_DEVICE ExtremaRange range() const {
+            ExtremaRange result{key(least & Element::kAll), key(most & Element::kAll)};
+            if (Element::kPerWord == 2) {
+                result.include({key(least >> 16), key(most >> 16)});
+            }
+            return result;
+        }
+    };
 };
 
 /// Over `lanes` neighbouring lanes (a power of two); all 32 lanes of the warp must call it.

@@ -30,6 +30,14 @@ OPFORGE_DEVICE float round_stochastic(float v, float u) {
     return u < v - t ? t + 1.0f : t;
 }
 
+OPFORGE_DEVICE bool is_finite(float value) {
+    return fabsf(value) <= 3.402823466e+38f;
+}
+
+OPFORGE_DEVICE float quiet_nan() {
+    return __uint_as_float(0x7fffffffu);
+}
+
 OPFORGE_DEVICE float clamp(float q, float low, float high) {
     return fminf(fmaxf(q, low), high);
 }

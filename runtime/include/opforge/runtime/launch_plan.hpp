@@ -1,5 +1,4 @@
-// How a fake quantization is launched: a pure function of the tensor's shape and of the device's
-// facts.
+// How an op is launched: pure functions of the tensor's shape and of the device's facts.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +15,13 @@ struct FakeQuantizeShape {
     std::int64_t groups = 0;
     std::int64_t group_size = 0;
     int element_bytes = 2;
+    bool aligned = true;  // every 16 bytes of every group lie at a 16-byte boundary
 };
 
 enum class FakeQuantizeKernel : std::uint8_t {
     groups,  // a few lanes of a warp for each group, many groups a block
     block,   // one block a group
+    any,     // as `groups` or `block`, of tensors that are not aligned
     split,   // two launches: ranges of slices, then the slices
 };
 
@@ -28,7 +29,7 @@ struct FakeQuantizePlan {
     FakeQuantizeKernel kernel = FakeQuantizeKernel::groups;
     std::uint32_t grid = 0;
     std::uint32_t block = 0;
-    std::uint32_t lanes = 0;      // groups: lanes a group, a power of two up to 32
+    std::uint32_t lanes = 0;      // threads a group or slice: a power of two up to 32, or the block
     std::uint32_t slices = 0;     // split: slices a group
     std::int64_t slice_size = 0;  // split: elements a slice, a multiple of 64 but for the last
     std::uint64_t workspace_bytes = 0;  // split: one range a slice
@@ -37,5 +38,31 @@ struct FakeQuantizePlan {
 
 [[nodiscard]] FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
                                                   const PlanFacts& facts) noexcept;
+
+/// Of the ops that turn groups into codes. A thread works on eight elements at a time.
+struct QuantizePlan {
+    bool split = false;  // two launches: ranges of slices, then the slices
+    std::uint32_t grid = 0;
+    std::uint32_t block = 0;
+    std::uint32_t lanes = 0;      // threads a group or slice: a power of two up to 32, or the block
+    std::int64_t slices = 1;      // a group
+    std::int64_t slice_size = 0;  // split: elements, a multiple of 64 but for the last
+    std::uint64_t workspace_bytes = 0;  // split: one range a slice
+    friend bool operator==(const QuantizePlan&, const QuantizePlan&) = default;
+};
+/// Empty groups are launched too: their records are written.
+[[nodiscard]] QuantizePlan plan_quantize(std::int64_t groups, std::int64_t group_size,
+                                         const PlanFacts& facts) noexcept;
+
+/// Of the dequantizers, which reduce nothing: slices are independent.
+struct DequantizePlan {
+    std::uint32_t grid = 0;
+    std::uint32_t block = 0;
+    std::uint32_t lanes = 0;      // threads a slice: a power of two up to the block
+    std::int64_t slices = 1;      // a group
+    std::int64_t slice_size = 0;  // elements, a multiple of 64 but for the last
+    friend bool operator==(const DequantizePlan&, const DequantizePlan&) = default;
+};
+[[nodiscard]] DequantizePlan plan_dequantize(std::int64_t groups, std::int64_t group_size) noexcept;
 
 }  // namespace opforge::runtime

@@ -4,7 +4,7 @@
 
 #include <opforge/builder/quantizer_builder.hpp>
 #include <opforge/driver/device.hpp>
-#include <opforge/runtime/launch_plan.hpp>
+#include <opforge/runtime/quantizer_program.hpp>
 
 #include <array>
 #include <atomic>
@@ -16,30 +16,10 @@
 
 namespace opforge::runtime {
 
-/// Which fake-quantization program: dtype, flags and way of launching.
-struct FakeQuantizeVariant {
-    enum class Element : std::uint8_t { fp16, bf16, fp32 };
-    Element element = Element::fp16;
-    bool stochastic = false;
-    bool asymmetric = false;
-    FakeQuantizeKernel kernel = FakeQuantizeKernel::groups;
-    [[nodiscard]] std::size_t index() const noexcept {
-        return ((static_cast<std::size_t>(element) * 2 + (stochastic ? 1U : 0U)) * 2 +
-                (asymmetric ? 1U : 0U)) *
-                   3 +
-               static_cast<std::size_t>(kernel);
-    }
-    static constexpr std::size_t kCount = 36;
-    /// "ds_sr_quantize_asym_fp16": the extension's function that the variant carries out.
-    [[nodiscard]] std::string function() const;
-    /// "ds_sr_quantize_asym_fp16_groups"
-    [[nodiscard]] std::string program() const;
-};
-
 /// The kernels of one program, in the order in which they are launched.
-struct FakeQuantizeKernels {
+struct ProgramKernels {
     driver::KernelHandle first = nullptr;
-    driver::KernelHandle second = nullptr;  // split: `apply`; else null
+    driver::KernelHandle second = nullptr;  // of a split program; else null
     std::shared_ptr<const builder::LoadedProgram> program;
 };
 
@@ -56,17 +36,29 @@ public:
     [[nodiscard]] const builder::OpBuilder& builder() const noexcept { return *builder_; }
 
     /// The loaded kernels, or null: one atomic load.
-    [[nodiscard]] const FakeQuantizeKernels* loaded(FakeQuantizeVariant variant) const noexcept {
-        return slots_[variant.index()].load(std::memory_order_acquire);
+    template <class Variant>
+    [[nodiscard]] const ProgramKernels* loaded(Variant variant) const noexcept {
+        return slots_[Variant::kFirst + variant.index()].load(std::memory_order_acquire);
     }
     /// Loads on first use. @throws as OpBuilder::load_program
-    [[nodiscard]] const FakeQuantizeKernels& kernels(FakeQuantizeVariant variant);
+    template <class Variant>
+    [[nodiscard]] const ProgramKernels& kernels(Variant variant) {
+        const ProgramKernels* const ready = loaded(variant);
+        return ready != nullptr
+                   ? *ready
+                   : load(Variant::kFirst + variant.index(), variant.program(), variant.kernels());
+    }
 
 private:
+    const ProgramKernels& load(std::size_t slot, const std::string& program,
+                               const std::vector<std::string>& kernels);
+
     std::shared_ptr<const builder::OpBuilder> builder_;
     const driver::DriverApi* api_;
     driver::DeviceInfo device_;
-    std::array<std::atomic<const FakeQuantizeKernels*>, FakeQuantizeVariant::kCount> slots_{};
+    std::array<std::atomic<const ProgramKernels*>,
+               FakeQuantizeVariant::kCount + CodesVariant::kCount>
+        slots_{};
 };
 
 /// The module of a device, made on first use. @throws NoDevice, DriverError

@@ -1,0 +1,3 @@
+#define OPFORGE_HOST_KERNELS kQuantizeAvx2
+#define OPFORGE_HOST_INSTRUCTIONS "avx2"
+#include "quantize_kernels.inl"

@@ -1,0 +1,3 @@
+#define OPFORGE_HOST_KERNELS kQuantizeBaseline
+#define OPFORGE_HOST_INSTRUCTIONS "baseline"
+#include "quantize_kernels.inl"

@@ -1,0 +1,81 @@
+// Which program of the quantizer op carries out a call: names as QuantizerBuilder has them, and a
+// place in the module's table.
+#pragma once
+
+#include <opforge/runtime/launch_plan.hpp>
+#include <opforge/runtime/tensor_view.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace opforge::runtime {
+
+enum class Element : std::uint8_t { fp16, bf16, fp32 };
+[[nodiscard]] constexpr Element element_of(Dtype dtype) noexcept {
+    return dtype == Dtype::float16    ? Element::fp16
+           : dtype == Dtype::bfloat16 ? Element::bf16
+                                      : Element::fp32;
+}
+
+/// A fake-quantization program: dtype, flags and way of launching.
+struct FakeQuantizeVariant {
+    using Element = runtime::Element;
+    Element element = Element::fp16;
+    bool stochastic = false;
+    bool asymmetric = false;
+    FakeQuantizeKernel kernel = FakeQuantizeKernel::groups;
+
+    static constexpr std::size_t kFirst = 0;
+    static constexpr std::size_t kCount = 48;
+    [[nodiscard]] std::size_t index() const noexcept {
+        return ((static_cast<std::size_t>(element) * 2 + (stochastic ? 1U : 0U)) * 2 +
+                (asymmetric ? 1U : 0U)) *
+                   4 +
+               static_cast<std::size_t>(kernel);
+    }
+    /// "ds_sr_quantize_asym_fp16": the extension's function that the variant carries out.
+    [[nodiscard]] std::string function() const;
+    /// "ds_sr_quantize_asym_fp16_groups"
+    [[nodiscard]] std::string program() const;
+    /// In the order in which they are launched.
+    [[nodiscard]] std::vector<std::string> kernels() const;
+    [[nodiscard]] static std::vector<FakeQuantizeVariant> all();
+};
+
+/// A program of the ops with codes.
+struct CodesVariant {
+    enum class Op : std::uint8_t {
+        quantize,  // swizzle_quant too
+        loco_swizzle_quant,
+        quantized_reduction,
+        loco_quantized_reduction,
+        dequantize,
+        dequantize_experimental,  // one program, of fp16, for both widths
+    };
+    Op op = Op::quantize;
+    Element element = Element::fp16;  // dequantize: of the values
+    bool stochastic = false;          // quantize only
+    bool asymmetric = false;
+    bool split = false;  // groups too large for one block; not of the dequantizers
+
+    static constexpr std::size_t kFirst = FakeQuantizeVariant::kCount;
+    static constexpr std::size_t kCount = 144;  // places, not all of them taken
+    [[nodiscard]] std::size_t index() const noexcept {
+        return (((static_cast<std::size_t>(op) * 3 + static_cast<std::size_t>(element)) * 2 +
+                 (stochastic ? 1U : 0U)) *
+                    2 +
+                (asymmetric ? 1U : 0U)) *
+                   2 +
+               (split ? 1U : 0U);
+    }
+    /// "sr_quantize_asym_fp16", "dequantize_bf16", "dequantize_experimental"
+    [[nodiscard]] std::string function() const;
+    /// "sr_quantize_asym_fp16_groups"; a dequantizer's is its function.
+    [[nodiscard]] std::string program() const;
+    [[nodiscard]] std::vector<std::string> kernels() const;
+    [[nodiscard]] static std::vector<CodesVariant> all();
+};
+
+}  // namespace opforge::runtime

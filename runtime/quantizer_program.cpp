@@ -1,0 +1,111 @@
+#include <opforge/runtime/quantizer_program.hpp>
+
+#include <fmt/format.h>
+
+#include <array>
+
+namespace opforge::runtime {
+namespace {
+
+constexpr std::array kElements = {Element::fp16, Element::bf16, Element::fp32};
+constexpr std::array<const char*, 3> kElementNames = {"fp16", "bf16", "fp32"};
+
+const char* name_of(Element element) {
+    return kElementNames.at(static_cast<std::size_t>(element));
+}
+
+}  // namespace
+
+std::string FakeQuantizeVariant::function() const {
+    return fmt::format("ds_{}quantize{}_{}", stochastic ? "sr_" : "", asymmetric ? "_asym" : "",
+                       name_of(element));
+}
+
+std::string FakeQuantizeVariant::program() const {
+    constexpr std::array<const char*, 4> kLaunchings = {"groups", "block", "any", "split"};
+    return fmt::format("{}_{}", function(), kLaunchings.at(static_cast<std::size_t>(kernel)));
+}
+
+std::vector<std::string> FakeQuantizeVariant::kernels() const {
+    if (kernel == FakeQuantizeKernel::split) {
+        return {function() + "_range", function() + "_apply"};
+    }
+    return {program()};
+}
+
+std::vector<FakeQuantizeVariant> FakeQuantizeVariant::all() {
+    std::vector<FakeQuantizeVariant> variants;
+    for (const Element element : kElements) {
+        for (const bool stochastic : {false, true}) {
+            for (const bool asymmetric : {false, true}) {
+                for (const FakeQuantizeKernel kernel :
+                     {FakeQuantizeKernel::groups, FakeQuantizeKernel::block,
+                      FakeQuantizeKernel::any, FakeQuantizeKernel::split}) {
+                    variants.push_back({.element = element,
+                                        .stochastic = stochastic,
+                                        .asymmetric = asymmetric,
+                                        .kernel = kernel});
+                }
+            }
+        }
+    }
+    return variants;
+}
+
+std::string CodesVariant::function() const {
+    constexpr std::array<const char*, 6> kOps = {
+        "quantize",   "loco_swizzle_quant",     "quantized_reduction", "loco_quantized_reduction",
+        "dequantize", "dequantize_experimental"};
+    const char* const name = kOps.at(static_cast<std::size_t>(op));
+    if (op == Op::dequantize_experimental) {
+        return name;
+    }
+    return fmt::format("{}{}{}_{}", stochastic ? "sr_" : "", name, asymmetric ? "_asym" : "",
+                       name_of(element));
+}
+
+std::string CodesVariant::program() const {
+    if (op == Op::dequantize || op == Op::dequantize_experimental) {
+        return function();
+    }
+    return function() + (split ? "_split" : "_groups");
+}
+
+std::vector<std::string> CodesVariant::kernels() const {
+    if (op == Op::dequantize || op == Op::dequantize_experimental) {
+        return {function() + "_slices"};
+    }
+    if (split) {
+        return {function() + "_range", function() + "_apply"};
+    }
+    return {program()};
+}
+
+std::vector<CodesVariant> CodesVariant::all() {
+    std::vector<CodesVariant> variants;
+    for (const Op op : {Op::quantize, Op::loco_swizzle_quant, Op::quantized_reduction,
+                        Op::loco_quantized_reduction, Op::dequantize}) {
+        for (const Element element : kElements) {
+            for (const bool stochastic : {false, true}) {
+                if (stochastic && op != Op::quantize) {
+                    continue;
+                }
+                for (const bool asymmetric : {false, true}) {
+                    for (const bool split : {false, true}) {
+                        if (!split || op != Op::dequantize) {
+                            variants.push_back({.op = op,
+                                                .element = element,
+                                                .stochastic = stochastic,
+                                                .asymmetric = asymmetric,
+                                                .split = split});
+                        }
+                    }
+                }
+            }
+        }
+    }
+    variants.push_back({.op = Op::dequantize_experimental});
+    return variants;
+}
+
+}  // namespace opforge::runtime
