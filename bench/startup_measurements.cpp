@@ -174,7 +174,7 @@ nlohmann::json measure_first_op(const StartupTask& task) {
     took["first_op_done"] = microseconds(start, done);
     took["whole"] = context.total() + microseconds(start, done);
     took["second_op_returned"] = microseconds(done, second);
-    const runtime::FakeQuantizeKernels* const kernels =
+    const runtime::ProgramKernels* const kernels =
         runtime::quantizer_module(task.device).loaded(kVariant);
     if (kernels == nullptr) {
         throw std::runtime_error(fmt::format("the op did not use {}", kProgram));
