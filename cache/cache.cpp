@@ -185,7 +185,7 @@ Result Cache::Implementation::find_in_directory(const Lookup& lookup, const Dige
     }
     DirectoryStore::Found found =
         lookup.policy == Policy::exact
-            ? directory->find(lookup.request, *lookup.toolchain, lookup.acceptable)
+            ? directory->find(lookup.request, want, *lookup.toolchain, lookup.acceptable)
             : directory->find_any(lookup.request, lookup.acceptable);
     counters.refused += found.refused;
     counters.quarantined += found.quarantined;

@@ -23,11 +23,11 @@ Request canonical(Request request) {
 }
 
 std::string canonical_inputs(const Request& request) {
-    return dump_canonical(inputs_json(request), "the request");
+    return canonical_identity(request, {}).inputs;
 }
 
 std::string canonical_toolchain(const Toolchain& toolchain) {
-    return dump_canonical(toolchain_json(toolchain), "the toolchain");
+    return canonical_identity({}, toolchain).toolchain;
 }
 
 Digest want_digest(const Request& request) {
@@ -35,9 +35,7 @@ Digest want_digest(const Request& request) {
 }
 
 Digest full_digest(const Request& request, const Toolchain& toolchain) {
-    Json inputs = inputs_json(request);
-    inputs["toolchain"] = toolchain_json(toolchain);
-    return sha256(dump_canonical(inputs, "the request and its toolchain"));
+    return full_digest(canonical_identity(request, toolchain));
 }
 
 std::string entry_name(const Digest& want, const Toolchain& toolchain) {

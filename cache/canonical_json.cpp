@@ -85,8 +85,8 @@ bool is_plain(char c) {
     return c >= 0x20 && c != 0x7f && c != '"' && c != '\\';
 }
 
-// A warm start writes its entry's manifest four times over, for its digests: nlohmann's own writer,
-// which looks at every byte as possible UTF-8, took a third of the time of a verified read.
+// nlohmann's own writer looks at every byte as possible UTF-8, which took a third of the time of a
+// verified read.
 void append_text(std::string& to, const std::string& text) {
     if (std::all_of(text.begin(), text.end(), is_plain)) {
         to += '"';
@@ -132,16 +132,147 @@ void append(std::string& to, const Json& value, std::string_view left_out = {}) 
     }
 }
 
-std::vector<std::string> sorted(std::vector<std::string> texts) {
+// Walks a value and its text side by side.
+class Matcher {
+public:
+    Matcher(std::string_view text, int max_depth) : text_(text), max_depth_(max_depth) {}
+
+    [[nodiscard]] bool matches(const Json& value, std::string_view member, MemberPlace& place) {
+        return walk(value, 1, member, &place) && at_ == text_.size();
+    }
+
+private:
+    [[nodiscard]] bool skip(std::string_view expected) {
+        if (text_.substr(at_, expected.size()) != expected) {
+            return false;
+        }
+        at_ += expected.size();
+        return true;
+    }
+    [[nodiscard]] bool skip_text(const std::string& text) {
+        if (std::all_of(text.begin(), text.end(), is_plain)) {
+            return skip("\"") && skip(text) && skip("\"");
+        }
+        return skip(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace));
+    }
+    [[nodiscard]] bool walk(const Json& value, int depth, std::string_view member,
+                            MemberPlace* place) {
+        if (value.is_object()) {
+            return depth <= max_depth_ && walk_object(value, depth, member, place);
+        }
+        if (value.is_array()) {
+            return depth <= max_depth_ && walk_array(value, depth);
+        }
+        if (value.is_string()) {
+            return skip_text(value.get_ref<const std::string&>());
+        }
+        return !value.is_number_float() && skip(value.dump());
+    }
+    [[nodiscard]] bool walk_object(const Json& value, int depth, std::string_view member,
+                                   MemberPlace* place) {
+        bool first = true;
+        for (const auto& [name, child] : value.get_ref<const Json::object_t&>()) {
+            const std::size_t begin = at_;
+            if (!skip(first ? "{" : ",") || !skip_text(name) || !skip(":") ||
+                !walk(child, depth + 1, {}, nullptr)) {
+                return false;
+            }
+            if (place != nullptr && name == member) {
+                // The first member has no comma before it, but one behind it.
+                const bool followed = text_.substr(at_, 1) == ",";
+                *place = first ? MemberPlace{begin + 1, at_ + (followed ? 1 : 0)}
+                               : MemberPlace{begin, at_};
+            }
+            first = false;
+        }
+        return (!first || skip("{")) && skip("}");
+    }
+    [[nodiscard]] bool walk_array(const Json& value, int depth) {
+        bool first = true;
+        for (const Json& element : value.get_ref<const Json::array_t&>()) {
+            if (!skip(first ? "[" : ",") || !walk(element, depth + 1, {}, nullptr)) {
+                return false;
+            }
+            first = false;
+        }
+        return (!first || skip("[")) && skip("]");
+    }
+
+    std::string_view text_;
+    std::size_t at_ = 0;
+    int max_depth_;
+};
+
+std::string joined(std::vector<std::string> texts) {
     std::sort(texts.begin(), texts.end());
-    return texts;
+    std::string list = "[";
+    for (const std::string& text : texts) {
+        list += list.size() > 1 ? "," : "";
+        append_text(list, text);
+    }
+    return list + ']';
 }
 
-void insert_unique(Json& object, const std::string& name, std::string value, const char* what) {
-    if (!object.emplace(name, std::move(value)).second) {
-        throw InvalidArgument(fmt::format(
-            "identify program: {} '{}' is given twice; pass each name once", what, name));
+// An object of texts.
+std::string joined(std::vector<std::pair<std::string, std::string>> members, const char* what) {
+    std::sort(members.begin(), members.end());
+    std::string object = "{";
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        const auto& [name, value] = members[i];
+        if (i > 0 && members[i - 1].first == name) {
+            throw InvalidArgument(fmt::format(
+                "identify program: {} '{}' is given twice; pass each name once", what, name));
+        }
+        object += i > 0 ? "," : "";
+        append_text(object, name);
+        object += ':';
+        append_text(object, value);
     }
+    return object + '}';
+}
+
+std::string inputs_text(const Request& request) {
+    std::vector<std::pair<std::string, std::string>> headers;
+    headers.reserve(request.headers.size());
+    for (const HeaderDigest& header : request.headers) {
+        headers.emplace_back(header.name, header.digest.hex());
+    }
+    std::string text = R"({"artifact_kind":)";
+    const auto append_member = [&text](const char* name, const std::string& value) {
+        text += ",\"";
+        text += name;
+        text += "\":";
+        text += value;
+    };
+    const auto quoted = [](const std::string& value) {
+        std::string quotes;
+        append_text(quotes, value);
+        return quotes;
+    };
+    text += quoted(request.artifact_kind);
+    append_member("defines", joined(request.defines, "define"));
+    append_member("headers", joined(std::move(headers), "header"));
+    append_member("kernels", joined(request.kernels));
+    append_member("op", quoted(request.op));
+    append_member("options", joined(request.options));
+    append_member("program", quoted(request.program));
+    append_member("schema", fmt::format("{}", kSchema));
+    append_member("source", quoted(request.source.hex()));
+    append_member("target", quoted(request.target));
+    return text + '}';
+}
+
+std::string toolchain_text(const Toolchain& toolchain) {
+    std::string text = R"({"fingerprint":)";
+    append_text(text, toolchain.fingerprint);
+    text += fmt::format(R"(,"major":{},"minor":{},"name":)", toolchain.major, toolchain.minor);
+    append_text(text, toolchain.name);
+    return text + '}';
+}
+
+InvalidArgument not_utf8(std::string_view subject) {
+    return InvalidArgument(
+        fmt::format("encode {}: a text in it is not valid UTF-8; convert it first", subject));
 }
 
 }  // namespace
@@ -152,9 +283,13 @@ std::string dump_canonical(const Json& value, std::string_view subject, std::str
         append(text, value, left_out);
         return text;
     } catch (const Json::type_error&) {
-        throw InvalidArgument(
-            fmt::format("encode {}: a text in it is not valid UTF-8; convert it first", subject));
+        throw not_utf8(subject);
     }
+}
+
+bool is_canonical(const Json& value, std::string_view text, int max_depth, std::string_view member,
+                  MemberPlace& place) {
+    return Matcher(text, max_depth).matches(value, member, place);
 }
 
 std::string json_fault(std::string_view text, int max_depth) {
@@ -163,35 +298,18 @@ std::string json_fault(std::string_view text, int max_depth) {
     return inspector.fault();
 }
 
-Json inputs_json(const Request& request) {
-    Json headers = Json::object();
-    for (const HeaderDigest& header : request.headers) {
-        insert_unique(headers, header.name, header.digest.hex(), "header");
+CanonicalIdentity canonical_identity(const Request& request, const Toolchain& toolchain) {
+    try {
+        return {inputs_text(request), toolchain_text(toolchain)};
+    } catch (const Json::type_error&) {
+        throw not_utf8("the request and its toolchain");
     }
-    Json defines = Json::object();
-    for (const auto& [name, value] : request.defines) {
-        insert_unique(defines, name, value, "define");
-    }
-    // Member by member: an initializer list would copy every one.
-    Json inputs = Json::object();
-    inputs["artifact_kind"] = request.artifact_kind;
-    inputs["defines"] = std::move(defines);
-    inputs["headers"] = std::move(headers);
-    inputs["kernels"] = sorted(request.kernels);
-    inputs["op"] = request.op;
-    inputs["options"] = sorted(request.options);
-    inputs["program"] = request.program;
-    inputs["schema"] = kSchema;
-    inputs["source"] = request.source.hex();
-    inputs["target"] = request.target;
-    return inputs;
 }
 
-Json toolchain_json(const Toolchain& toolchain) {
-    return {{"fingerprint", toolchain.fingerprint},
-            {"major", toolchain.major},
-            {"minor", toolchain.minor},
-            {"name", toolchain.name}};
+Digest full_digest(const CanonicalIdentity& identity) {
+    // "toolchain" sorts behind every name of the inputs.
+    const std::string_view open(identity.inputs.data(), identity.inputs.size() - 1);
+    return sha256(fmt::format(R"({},"toolchain":{}}})", open, identity.toolchain));
 }
 
 }  // namespace opforge::cache

@@ -110,8 +110,9 @@ ReadManifest read_manifest(const SecureDirectory& entry, std::string_view name) 
     const Bytes bytes = entry.read(file);
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): bytes read as characters
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    ReadManifest result{parse_manifest(text), file.status};
-    if (entry_name(want_digest(result.manifest.request), result.manifest.toolchain) != name) {
+    IdentifiedManifest parsed = parse_identified_manifest(text);
+    ReadManifest result{std::move(parsed.manifest), file.status};
+    if (entry_name(parsed.want, result.manifest.toolchain) != name) {
         throw ManifestFault(Refusal::wrong_target, "it is another entry's manifest");
     }
     return result;
@@ -336,8 +337,14 @@ DirectoryStore::~DirectoryStore() = default;
 
 DirectoryStore::Found DirectoryStore::find(const Request& request, const Toolchain& toolchain,
                                            const Acceptable& acceptable) {
+    return find(request, want_digest(request), toolchain, acceptable);
+}
+
+DirectoryStore::Found DirectoryStore::find(const Request& request, const Digest& want,
+                                           const Toolchain& toolchain,
+                                           const Acceptable& acceptable) {
     const Request wanted = canonical(request);
-    const std::string name = entry_name(want_digest(wanted), toolchain);
+    const std::string name = entry_name(want, toolchain);
     Found found;
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
         std::optional<SecureDirectory> shard;

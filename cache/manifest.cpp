@@ -219,20 +219,35 @@ Json known_fields(Json& document, std::string& extra) {
     return known;
 }
 
-void verify_seal(const Json& document, std::string_view text) {
+// The document, once its text is known to be sound, canonical and sealed.
+Json verified_document(std::string_view text) {
+    Json document = Json::parse(text.begin(), text.end(), nullptr, false);
+    MemberPlace seal_place;
+    const bool canonical = !document.is_discarded() &&
+                           is_canonical(document, text, kMaxManifestDepth, kSeal, seal_place);
+    if (!canonical) {
+        // What is sound has been seen to be; of the rest, say what is wrong with it.
+        if (const std::string fault = json_fault(text, kMaxManifestDepth); !fault.empty()) {
+            throw ManifestFault(Refusal::malformed, fault);
+        }
+    }
+    if (!document.is_object()) {
+        throw ManifestFault(Refusal::malformed, "not an object");
+    }
     const auto seal = document.find(kSeal);
     if (seal == document.end() || !seal->is_string()) {
         throw ManifestFault(Refusal::malformed, "no seal (manifest_sha256)");
     }
-    // The text is parsed as UTF-8, so this dump cannot fail.
-    if (dump_canonical(document, "manifest") != text) {
+    if (!canonical) {
         throw ManifestFault(Refusal::malformed, "not in canonical form");
     }
-    if (sha256(dump_canonical(document, "manifest", kSeal)).hex() !=
-        seal->get_ref<const std::string&>()) {
+    std::string sealed(text.substr(0, seal_place.begin));
+    sealed += text.substr(seal_place.end);
+    if (sha256(sealed).hex() != seal->get_ref<const std::string&>()) {
         throw ManifestFault(Refusal::malformed,
                             "the seal (manifest_sha256) does not match the rest");
     }
+    return document;
 }
 
 }  // namespace
@@ -247,21 +262,22 @@ std::string to_canonical_json(const Manifest& manifest) {
     require_argument(manifest.minimum_driver >= 0 && manifest.compile_microseconds >= 0 &&
                          manifest.toolchain.major >= 0 && manifest.toolchain.minor >= 0,
                      "versions and times must not be negative");
+    const CanonicalIdentity identity = canonical_identity(manifest.request, manifest.toolchain);
     Json document = {{"artifact",
                       {{"bytes", manifest.artifact.size_bytes},
                        {"kind", manifest.artifact.kind},
                        {"sha256", manifest.artifact.sha256.hex()}}},
                      {"compile_log", cleaned_log(manifest.compile_log)},
-                     {"full_digest", full_digest(manifest.request, manifest.toolchain).hex()},
-                     {"inputs", inputs_json(manifest.request)},
+                     {"full_digest", full_digest(identity).hex()},
+                     {"inputs", Json::parse(identity.inputs)},
                      {"kernels", kernels_json(manifest.kernels)},
                      {"producer", manifest.producer},
                      {"requires", {{"minimum_driver", manifest.minimum_driver}}},
                      {"schema", kSchema},
                      {"target", manifest.request.target},
                      {"timings", {{"compile_microseconds", manifest.compile_microseconds}}},
-                     {"toolchain", toolchain_json(manifest.toolchain)},
-                     {"want_digest", want_digest(manifest.request).hex()}};
+                     {"toolchain", Json::parse(identity.toolchain)},
+                     {"want_digest", sha256(identity.inputs).hex()}};
     add_extra(document, manifest.extra_json);
     document[kSeal] = sha256(dump_canonical(document, "the manifest")).hex();
     std::string text = dump_canonical(document, "the manifest");
@@ -272,18 +288,15 @@ std::string to_canonical_json(const Manifest& manifest) {
 }
 
 Manifest parse_manifest(std::string_view text) {
+    return parse_identified_manifest(text).manifest;
+}
+
+IdentifiedManifest parse_identified_manifest(std::string_view text) {
     if (text.size() > kMaxManifestBytes) {
         throw ManifestFault(Refusal::malformed, fmt::format("{} bytes are above the cap of {}",
                                                             text.size(), kMaxManifestBytes));
     }
-    if (std::string fault = json_fault(text, kMaxManifestDepth); !fault.empty()) {
-        throw ManifestFault(Refusal::malformed, fault);
-    }
-    Json document = Json::parse(text);
-    if (!document.is_object()) {
-        throw ManifestFault(Refusal::malformed, "not an object");
-    }
-    verify_seal(document, text);
+    Json document = verified_document(text);
 
     Manifest manifest;
     const Json known = known_fields(document, manifest.extra_json);
@@ -317,11 +330,13 @@ Manifest parse_manifest(std::string_view text) {
     }
     // Digests of the parsed fields, not of the text: whatever the parser read is what is vouched
     // for.
-    if (reader.digest("want_digest") != want_digest(manifest.request) ||
-        reader.digest("full_digest") != full_digest(manifest.request, manifest.toolchain)) {
+    const CanonicalIdentity identity = canonical_identity(manifest.request, manifest.toolchain);
+    const Digest want = sha256(identity.inputs);
+    if (reader.digest("want_digest") != want ||
+        reader.digest("full_digest") != full_digest(identity)) {
         throw ManifestFault(Refusal::wrong_digest, "the inputs do not hash to the digests stored");
     }
-    return manifest;
+    return {std::move(manifest), want};
 }
 
 }  // namespace opforge::cache

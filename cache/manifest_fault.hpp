@@ -6,6 +6,7 @@
 #include <opforge/cache/errors.hpp>
 
 #include <string>
+#include <string_view>
 
 namespace opforge::cache {
 
@@ -18,5 +19,13 @@ public:
 private:
     Refusal refusal_;
 };
+
+/// A manifest with the want digest that it was checked against.
+struct IdentifiedManifest {
+    Manifest manifest;
+    Digest want;
+};
+/// @throws ManifestFault
+[[nodiscard]] IdentifiedManifest parse_identified_manifest(std::string_view text);
 
 }  // namespace opforge::cache

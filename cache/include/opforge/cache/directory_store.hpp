@@ -70,6 +70,9 @@ public:
     /// on the disk.
     [[nodiscard]] Found find(const Request& request, const Toolchain& toolchain,
                              const Acceptable& acceptable);
+    /// The same for a caller that has the request's want digest.
+    [[nodiscard]] Found find(const Request& request, const Digest& want, const Toolchain& toolchain,
+                             const Acceptable& acceptable);
     /// Any toolchain's entry for the request, newest toolchain first.
     [[nodiscard]] Found find_any(const Request& request, const Acceptable& acceptable);
 
