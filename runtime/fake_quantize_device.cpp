@@ -43,9 +43,9 @@ void fake_quantize_on_device(const FakeQuantizeTask& task, int device, driver::S
         plan_fake_quantize({.groups = task.groups,
                             .group_size = task.group_size,
                             .element_bytes = static_cast<int>(size_bytes(task.dtype)),
-                            .aligned = aligned},
-                           {.multiprocessors = module.device().multiprocessors,
-                            .max_threads_per_block = module.device().max_threads_per_block});
+                            .aligned = aligned,
+                            .chunks_a_lane = task.stochastic ? 2 : 1},
+                           module.facts());
     const ProgramKernels& kernels =
         kernels_for_call(kOp, module, stream, variant_of(task, plan.kernel));
 
@@ -55,10 +55,12 @@ void fake_quantize_on_device(const FakeQuantizeTask& task, int device, driver::S
                    .lanes = plan.lanes,
                    .aligned = aligned ? 1U : 0U,
                    .slice_size = plan.slice_size,
-                   .slices = plan.slices},
+                   .slices = plan.slices,
+                   .keeps = plan.shared_bytes > 0 ? 1U : 0U},
         .input = task.input,
         .output = task.output,
         .levels = task.levels(),
+        .inverse_levels = 1.0F / task.levels(),
         .code_min = task.code_min(),
         .code_max = task.code_max(),
         .seed = task.random.seed,
@@ -67,7 +69,8 @@ void fake_quantize_on_device(const FakeQuantizeTask& task, int device, driver::S
         .ranges = nullptr,
     };
     void* launch_arguments[] = {&arguments};
-    const driver::LaunchConfig config{.grid_x = plan.grid, .block_x = plan.block};
+    const driver::LaunchConfig config{
+        .grid_x = plan.grid, .block_x = plan.block, .shared_bytes = plan.shared_bytes};
     const char* label = kernels.program->name().c_str();
     const auto launch = [&](driver::KernelHandle kernel) {
         driver::launch(api, kernel, config, stream, launch_arguments, label);

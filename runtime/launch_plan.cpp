@@ -10,10 +10,12 @@ namespace {
 constexpr std::int64_t kChunkBytes = 16;
 constexpr std::int64_t kGroupsThreads = 256;
 
-// What a thread takes: two chunks, so that the group's parameters, which each thread computes, are
-// shared by some work.
-constexpr std::int64_t kChunksAThread = 2;
-constexpr std::int64_t kMaxGroupsChunks = 128;  // of `groups`: four a lane
+// A thread keeps one chunk in registers: where a group has no more chunks than a warp has lanes,
+// nothing is read twice.
+constexpr std::int64_t kMaxGroupsChunks = 64;  // of `groups`: two a lane
+// Of `block`, two a thread up to here, so that the group's parameters, which each thread computes,
+// are shared by some work; and blocks small enough that several of a multiprocessor's take turns.
+constexpr std::int64_t kChunksOfHalfBlock = 2048;
 constexpr std::int64_t kMaxBlockChunks = 4096;  // of a block that is sure to find its group in L1
 
 constexpr std::int64_t kMaxLanes = 32;
@@ -37,6 +39,16 @@ std::uint32_t grid_for(std::int64_t blocks) {
 
 }  // namespace
 
+std::uint32_t most_shared_bytes(const PlanFacts& facts) noexcept {
+    // Two blocks of a multiprocessor, one of which loads while the other stores: one alone would
+    // leave memory idle between the two. A block pays for the kernel's own bytes and the system's.
+    constexpr std::int64_t kOwn = 2048;
+    const std::int64_t bytes = std::min<std::int64_t>(facts.shared_bytes_per_block,
+                                                      facts.shared_bytes_per_multiprocessor / 2) -
+                               kOwn;
+    return static_cast<std::uint32_t>(std::max<std::int64_t>(bytes, 0) / kChunkBytes * kChunkBytes);
+}
+
 FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
                                     const PlanFacts& facts) noexcept {
     FakeQuantizePlan plan;
@@ -50,7 +62,7 @@ FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
         plan.kernel = shape.aligned ? FakeQuantizeKernel::groups : FakeQuantizeKernel::any;
         plan.block = static_cast<std::uint32_t>(kGroupsThreads);
         const std::int64_t lanes =
-            std::min(power_of_two_up(divide_up(chunks, kChunksAThread)), kMaxLanes);
+            std::min(power_of_two_up(divide_up(chunks, shape.chunks_a_lane)), kMaxLanes);
         plan.lanes = static_cast<std::uint32_t>(lanes);
         plan.grid = grid_for(divide_up(shape.groups, kGroupsThreads / lanes));
         return plan;
@@ -61,11 +73,16 @@ FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
     if (chunks <= kMaxBlockChunks || shape.groups >= 2 * multiprocessors ||
         shape.group_size < 2 * kMinSlice) {
         plan.kernel = shape.aligned ? FakeQuantizeKernel::block : FakeQuantizeKernel::any;
-        const std::int64_t threads = divide_up(divide_up(chunks, kChunksAThread), 32) * 32;
+        const std::int64_t threads = divide_up(divide_up(chunks, shape.chunks_a_thread), 32) * 32;
+        const std::int64_t cap = chunks <= kChunksOfHalfBlock ? 512 : 1024;
         plan.block = static_cast<std::uint32_t>(std::clamp<std::int64_t>(
-            threads, std::min<std::int64_t>(128, most_threads), most_threads));
+            threads, std::min<std::int64_t>(128, most_threads), std::min(cap, most_threads)));
         plan.lanes = plan.block;
         plan.grid = grid_for(shape.groups);
+        const std::int64_t beyond = (chunks - plan.block) * kChunkBytes;
+        if (shape.aligned && beyond > 0 && beyond <= most_shared_bytes(facts)) {
+            plan.shared_bytes = static_cast<std::uint32_t>(beyond);
+        }
         return plan;
     }
 
@@ -85,14 +102,16 @@ FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
     return plan;
 }
 
-QuantizePlan plan_quantize(std::int64_t groups, std::int64_t group_size,
-                           const PlanFacts& facts) noexcept {
+QuantizePlan plan_quantize(std::int64_t groups, std::int64_t group_size, const PlanFacts& facts,
+                           int octets_a_thread) noexcept {
     // Eight elements are a chunk here, which is what fake quantization's is at two bytes each.
     const FakeQuantizePlan like =
         plan_fake_quantize({.groups = groups,
                             .group_size = std::max<std::int64_t>(group_size, 1),
                             .element_bytes = 2,
-                            .aligned = true},
+                            .aligned = true,
+                            .chunks_a_lane = octets_a_thread,
+                            .chunks_a_thread = octets_a_thread},
                            facts);
     QuantizePlan plan{.split = like.kernel == FakeQuantizeKernel::split,
                       .grid = like.grid,

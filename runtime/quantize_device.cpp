@@ -32,11 +32,6 @@ bool is_aligned(const QuantizeTask& task) {
            codes_are_aligned(task.reduction.codes, task.bits);
 }
 
-PlanFacts facts_of(const QuantizerModule& module) {
-    return {.multiprocessors = module.device().multiprocessors,
-            .max_threads_per_block = module.device().max_threads_per_block};
-}
-
 CodesVariant variant_of(const QuantizeTask& task, bool split) {
     using Op = CodesVariant::Op;
     const bool feedback = task.error != nullptr;
@@ -57,7 +52,10 @@ void quantize_on_device(const char* op, const QuantizeTask& task, int device, St
     QuantizerModule& module = module_for_call(op, device);
     const driver::DriverApi& api = module.api();
     const CallContext context(op, module, stream);
-    const QuantizePlan plan = plan_quantize(task.groups, task.group_size, facts_of(module));
+    // A sum over devices is too dear to be made twice.
+    const int octets_a_thread = task.reduction.codes != nullptr ? 1 : 2;
+    const QuantizePlan plan =
+        plan_quantize(task.groups, task.group_size, module.facts(), octets_a_thread);
     const ProgramKernels& program =
         kernels_for_call(op, module, stream, variant_of(task, plan.split));
 
@@ -67,7 +65,8 @@ void quantize_on_device(const char* op, const QuantizeTask& task, int device, St
                    .lanes = plan.lanes,
                    .aligned = is_aligned(task) ? 1U : 0U,
                    .slice_size = plan.slice_size,
-                   .slices = plan.slices},
+                   .slices = plan.slices,
+                   .keeps = 0},
         .input = task.input,
         .error = task.error,
         .codes = task.codes,
@@ -123,7 +122,8 @@ void dequantize_on_device(const char* op, const DequantizeTask& task, int device
                    .lanes = plan.lanes,
                    .aligned = aligned ? 1U : 0U,
                    .slice_size = plan.slice_size,
-                   .slices = plan.slices},
+                   .slices = plan.slices,
+                   .keeps = 0},
         .codes = task.codes,
         .params = task.params,
         .output = task.output,
@@ -149,7 +149,8 @@ void dequantize_experimental_on_device(const char* op, const ExperimentalDequant
                    .lanes = plan.lanes,
                    .aligned = aligned ? 1U : 0U,
                    .slice_size = plan.slice_size,
-                   .slices = plan.slices},
+                   .slices = plan.slices,
+                   .keeps = 0},
         .codes = task.codes,
         .scale = task.scale,
         .min = task.min,

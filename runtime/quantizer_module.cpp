@@ -11,7 +11,11 @@ namespace opforge::runtime {
 
 QuantizerModule::QuantizerModule(std::shared_ptr<const builder::OpBuilder> builder,
                                  const driver::DriverApi& api, int device)
-    : builder_(std::move(builder)), api_(&api), device_(driver::device_info(api, device)) {}
+    : builder_(std::move(builder)), api_(&api), device_(driver::device_info(api, device)),
+      facts_{.multiprocessors = device_.multiprocessors,
+             .max_threads_per_block = device_.max_threads_per_block,
+             .shared_bytes_per_block = device_.shared_bytes_per_block_optin,
+             .shared_bytes_per_multiprocessor = device_.shared_bytes_per_multiprocessor} {}
 
 QuantizerModule::~QuantizerModule() {
     for (auto& slot : slots_) {
@@ -20,7 +24,8 @@ QuantizerModule::~QuantizerModule() {
 }
 
 const ProgramKernels& QuantizerModule::load(std::size_t slot, const std::string& program,
-                                            const std::vector<std::string>& kernels) {
+                                            const std::vector<std::string>& kernels,
+                                            std::uint32_t shared_bytes) {
     // Several threads may come here at once: the builder loads the program once, and the first to
     // publish wins.
     auto made = std::make_unique<ProgramKernels>();
@@ -28,6 +33,14 @@ const ProgramKernels& QuantizerModule::load(std::size_t slot, const std::string&
     made->first = made->program->kernel(kernels.front());
     if (kernels.size() > 1) {
         made->second = made->program->kernel(kernels[1]);
+    }
+    if (shared_bytes > 0) {
+        driver::check(
+            *api_,
+            api_->kernel_set_max_dynamic_shared(made->first, device_.handle,
+                                                static_cast<int>(shared_bytes)),
+            "cuKernelSetAttribute",
+            fmt::format("{} of {} bytes of shared memory", kernels.front(), shared_bytes));
     }
     const ProgramKernels* expected = nullptr;
     if (slots_[slot].compare_exchange_strong(expected, made.get(), std::memory_order_acq_rel)) {

@@ -90,9 +90,7 @@ FirstUse on_device(int ordinal, const builder::BuilderContext& context) {
     use.seconds = seconds_since(start);
 
     runtime::QuantizerModule& module = runtime::quantizer_module(ordinal);
-    const runtime::FakeQuantizeVariant variant =
-        variant_for({.multiprocessors = module.device().multiprocessors,
-                     .max_threads_per_block = module.device().max_threads_per_block});
+    const runtime::FakeQuantizeVariant variant = variant_for(module.facts());
     const auto& program = module.kernels(variant).program;
     use.program = variant.program();
     use.origin = std::string(cache::to_string(program->origin()));

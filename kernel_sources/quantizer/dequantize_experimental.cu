@@ -17,9 +17,9 @@ OPFORGE_KERNEL(slices, 256)
     const kernels::GroupLaunch& launch = arguments.launch;
     const u32 bits = arguments.bits;
     const bool aligned = launch.aligned != 0;
-    const u32 sub = threadIdx.x / launch.lanes;
+    const u32 sub = team_of_thread(launch.lanes);
     const u32 lane = threadIdx.x - sub * launch.lanes;
-    const u32 slices_a_block = blockDim.x / launch.lanes;
+    const u32 slices_a_block = teams_of_block(launch.lanes);
     const i64 tiles = launch.groups * launch.slices;
     for (i64 tile = static_cast<i64>(blockIdx.x) * slices_a_block + sub; tile < tiles;
          tile += static_cast<i64>(gridDim.x) * slices_a_block) {
@@ -32,7 +32,8 @@ OPFORGE_KERNEL(slices, 256)
         for (i64 place = slice.begin + 8 * lane; place < slice.end; place += 8 * launch.lanes) {
             const u32 count = count_from(place, slice.end, 8);
             float code[8];
-            unpack_unsigned(load_codes(codes + place / 8 * bits, bits, count, aligned), bits, code);
+            unpack_unsigned(load_codes<8>(codes + place / 8 * bits, bits, count, aligned), bits,
+                            code);
             Octet values;
 #pragma unroll
             for (int i = 0; i < 8; ++i) {

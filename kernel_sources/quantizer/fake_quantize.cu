@@ -33,6 +33,9 @@ constexpr int kCount = Elements::kCount;
 
 constexpr bool kStochastic = OPFORGE_STOCHASTIC != 0;
 constexpr bool kAlignedOnly = OPFORGE_KERNELS < 2;
+constexpr bool kMayKeep = OPFORGE_KERNELS == 1;
+// Random numbers need the registers: more threads at a time are worth more than a chunk kept.
+constexpr bool kHoldFirst = !kStochastic;
 
 #if OPFORGE_ASYMMETRIC
 using Range = ExtremaRange<Element>;
@@ -55,8 +58,9 @@ struct GroupCodec {
     OPFORGE_DEVICE GroupCodec(const Range& range, const FakeQuantizeArguments& arguments) {
         low = range.lowest();
         const float width = range.highest() - low;
-        step = static_cast<float>((static_cast<double>(width) + 1e-5) /
-                                  static_cast<double>(arguments.levels));
+        // By a power of two: exact, as the division is.
+        step = static_cast<float>((static_cast<double>(width) + 1e-5) *
+                                  static_cast<double>(arguments.inverse_levels));
         inverse = 1.0f / step;
         if (!is_finite(width)) {
             step = quiet_nan();
@@ -77,8 +81,10 @@ struct GroupCodec {
 
     OPFORGE_DEVICE GroupCodec(const Range& range, const FakeQuantizeArguments& arguments) {
         const float width = 2.0f * range.magnitude();
-        scale = static_cast<float>(static_cast<double>(arguments.levels) /
-                                   (static_cast<double>(width) + 1e-5));
+        // levels / (width + 1e-5): a power of two changes no digit of a reciprocal, which takes
+        // half the code of a division, and the result is far from the ends of the range of double.
+        scale = static_cast<float>(static_cast<double>(arguments.levels) *
+                                   __drcp_rn(static_cast<double>(width) + 1e-5));
         inverse = 1.0f / scale;
         if (!is_finite(width)) {
             inverse = quiet_nan();
@@ -88,7 +94,8 @@ struct GroupCodec {
         return x * scale;
     }
     OPFORGE_DEVICE float nearest(float v, const FakeQuantizeArguments& arguments) const {
-        return clamp(round_half_even(v), arguments.code_min, arguments.code_max);
+        // At most half the levels in magnitude but for a rounding: only the positive end saturates.
+        return fminf(round_half_even(v), arguments.code_max);
     }
     OPFORGE_DEVICE float decode(float q) const {
         return q * inverse;
@@ -142,42 +149,69 @@ OPFORGE_DEVICE Elements apply_chunk(const Elements& in, i64 index, const GroupCo
     return out;
 }
 
-/// The share of one of `lanes` threads in finding a slice's range, and in applying it. The elements
-/// are read twice, the second time from L1 or L2: loops with one small body compile in half the
-/// time of loops that keep elements in registers between the two.
-OPFORGE_DEVICE Range measure(const FakeQuantizeArguments& arguments, const GroupSlice& slice,
-                             u32 lane, u32 lanes) {
-    const Raw* const input =
-        static_cast<const Raw*>(arguments.input) + slice.group * arguments.launch.group_size;
-    Range::Collector collector;
+/// The share of one of `lanes` threads in finding a slice's range, and in applying it. A thread
+/// keeps its first chunk between the two; what is beyond is read again, from shared memory where
+/// the launch keeps it there, else from L1 or L2. Loops with one small body compile in half the
+/// time of loops that keep all elements in registers.
+struct ThreadShare {
+    Elements first;
+    uint4* kept;  // of this thread, `lanes` chunks apart; null: nothing is kept
+
+    OPFORGE_DEVICE Range measure(const FakeQuantizeArguments& arguments, const GroupSlice& slice,
+                                 u32 lane, u32 lanes) {
+        const Raw* const input =
+            static_cast<const Raw*>(arguments.input) + slice.group * arguments.launch.group_size;
+        Range::Collector collector;
+        const i64 start = slice.begin + kCount * lane;
+        uint4* keep = kept;
 #pragma unroll 1
-    for (i64 place = slice.begin + kCount * lane; place < slice.end; place += kCount * lanes) {
-        const Elements chunk =
-            load_chunk<Element>(input + place, 0, count_from(place, slice.end, kCount),
-                                kAlignedOnly || arguments.launch.aligned != 0);
+        for (i64 place = start; place < slice.end; place += kCount * lanes) {
+            const Elements chunk =
+                load_chunk<Element>(input + place, 0, count_from(place, slice.end, kCount),
+                                    kAlignedOnly || arguments.launch.aligned != 0);
 #pragma unroll
-        for (int i = 0; i < Elements::kWords; ++i) {
-            collector.include_word(chunk.word[i]);
+            for (int i = 0; i < Elements::kWords; ++i) {
+                collector.include_word(chunk.word[i]);
+            }
+            if (place == start) {
+                first = chunk;  // for nothing where it is not held: then it is no code
+            } else if (kMayKeep && keep != nullptr) {
+                *keep = make_uint4(chunk.word[0], chunk.word[1], chunk.word[2], chunk.word[3]);
+                keep += lanes;
+            }
+        }
+        return collector.range();
+    }
+
+    /// kHeld: measure() has gone over the same slice.
+    template <bool kHeld>
+    OPFORGE_DEVICE void apply(const FakeQuantizeArguments& arguments, const GroupSlice& slice,
+                              u32 lane, u32 lanes, const GroupCodec& codec,
+                              const Random& random) const {
+        const i64 begin = slice.group * arguments.launch.group_size;
+        const Raw* const input = static_cast<const Raw*>(arguments.input) + begin;
+        Raw* const output = static_cast<Raw*>(arguments.output) + begin;
+        const bool aligned = kAlignedOnly || arguments.launch.aligned != 0;
+        const i64 start = slice.begin + kCount * lane;
+        const uint4* keep = kept;
+        Elements chunk = first;
+#pragma unroll 1
+        for (i64 place = start; place < slice.end; place += kCount * lanes) {
+            const u32 count = count_from(place, slice.end, kCount);
+            if (!kHeld || place != start) {
+                const Raw* from = input + place;
+                if (kMayKeep && keep != nullptr && place != start) {
+                    from = reinterpret_cast<const Raw*>(keep);
+                    keep += lanes;
+                }
+                chunk = load_chunk<Element>(from, 0, count, aligned);
+            }
+            store_chunk<Element>(output + place,
+                                 apply_chunk(chunk, begin + place, codec, random, arguments), count,
+                                 aligned);
         }
     }
-    return collector.range();
-}
-
-OPFORGE_DEVICE void apply(const FakeQuantizeArguments& arguments, const GroupSlice& slice, u32 lane,
-                          u32 lanes, const GroupCodec& codec, const Random& random) {
-    const i64 first = slice.group * arguments.launch.group_size;
-    const Raw* const input = static_cast<const Raw*>(arguments.input) + first;
-    Raw* const output = static_cast<Raw*>(arguments.output) + first;
-    const bool aligned = kAlignedOnly || arguments.launch.aligned != 0;
-#pragma unroll 1
-    for (i64 place = slice.begin + kCount * lane; place < slice.end; place += kCount * lanes) {
-        const u32 count = count_from(place, slice.end, kCount);
-        const Elements chunk = load_chunk<Element>(input + place, 0, count, aligned);
-        store_chunk<Element>(output + place,
-                             apply_chunk(chunk, first + place, codec, random, arguments), count,
-                             aligned);
-    }
-}
+};
 
 }  // namespace
 
@@ -186,9 +220,9 @@ template <class Reduce>
 OPFORGE_DEVICE void many_groups(const FakeQuantizeArguments& arguments, Reduce reduce) {
     const kernels::GroupLaunch& launch = arguments.launch;
     const u32 lanes = launch.lanes;
-    const u32 sub = threadIdx.x / lanes;
+    const u32 sub = team_of_thread(lanes);
     const u32 lane = threadIdx.x - sub * lanes;
-    const u32 groups_a_block = blockDim.x / lanes;
+    const u32 groups_a_block = teams_of_block(lanes);
     const Random random(arguments);
     // The bound is the block's, not the thread's: every lane must reach the reduction.
     const i64 stride = static_cast<i64>(gridDim.x) * groups_a_block;
@@ -196,8 +230,10 @@ OPFORGE_DEVICE void many_groups(const FakeQuantizeArguments& arguments, Reduce r
          base += stride) {
         GroupSlice slice = whole_group(base + sub, launch);
         slice.end = slice.group < launch.groups ? slice.end : 0;
-        const Range range = reduce(measure(arguments, slice, lane, lanes));
-        apply(arguments, slice, lane, lanes, GroupCodec(range, arguments), random);
+        ThreadShare share{};
+        const Range range = reduce(share.measure(arguments, slice, lane, lanes));
+        share.apply<kHoldFirst>(arguments, slice, lane, lanes, GroupCodec(range, arguments),
+                                random);
     }
 }
 
@@ -212,16 +248,21 @@ OPFORGE_KERNEL(groups, kGroupsThreads)
 
 #elif OPFORGE_KERNELS == 1
 
-// Launch: block = a multiple of 32 up to kBlockThreads, no dynamic shared memory.
+// Launch: block = a multiple of 32 up to kBlockThreads; dynamic shared memory for what is beyond a
+// thread's first chunk, where the launch keeps it.
 OPFORGE_KERNEL(block, kBlockThreads)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
+    extern __shared__ uint4 chunks[];
     __shared__ Range scratch[32];
     const Random random(arguments);
     for (i64 group = blockIdx.x; group < arguments.launch.groups; group += gridDim.x) {
         const GroupSlice slice = whole_group(group, arguments.launch);
+        ThreadShare share{};
+        share.kept = arguments.launch.keeps != 0 ? chunks + threadIdx.x : nullptr;
         const Range range =
-            reduce_block(measure(arguments, slice, threadIdx.x, blockDim.x), scratch);
-        apply(arguments, slice, threadIdx.x, blockDim.x, GroupCodec(range, arguments), random);
+            reduce_block(share.measure(arguments, slice, threadIdx.x, blockDim.x), scratch);
+        share.apply<kHoldFirst>(arguments, slice, threadIdx.x, blockDim.x,
+                                GroupCodec(range, arguments), random);
     }
 }
 
@@ -246,8 +287,9 @@ OPFORGE_KERNEL(range, kBlockThreads)
     const i64 tiles = arguments.launch.groups * arguments.launch.slices;
     for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         const GroupSlice slice = slice_of(tile, arguments.launch);
+        ThreadShare share{};
         const Range range =
-            reduce_block(measure(arguments, slice, threadIdx.x, blockDim.x), scratch);
+            reduce_block(share.measure(arguments, slice, threadIdx.x, blockDim.x), scratch);
         if (threadIdx.x == 0) {
             static_cast<Range*>(arguments.ranges)[tile] = range;
         }
@@ -271,7 +313,8 @@ OPFORGE_KERNEL(apply, kBlockThreads)
             range.include(ranges[i]);
         }
         range = reduce_block(range, scratch);
-        apply(arguments, slice, threadIdx.x, blockDim.x, GroupCodec(range, arguments), random);
+        ThreadShare{}.apply<false>(arguments, slice, threadIdx.x, blockDim.x,
+                                   GroupCodec(range, arguments), random);
     }
 }
 

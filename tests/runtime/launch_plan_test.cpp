@@ -11,7 +11,10 @@ using namespace opforge::runtime;
 
 namespace {
 
-constexpr PlanFacts kHopper{.multiprocessors = 132, .max_threads_per_block = 1024};
+constexpr PlanFacts kHopper{.multiprocessors = 132,
+                            .max_threads_per_block = 1024,
+                            .shared_bytes_per_block = 232448,
+                            .shared_bytes_per_multiprocessor = 233472};
 
 FakeQuantizePlan plan_of(std::int64_t groups, std::int64_t group_size, int element_bytes = 2,
                          bool aligned = true) {
@@ -31,7 +34,9 @@ TEST_CASE("a plan can be launched, whatever the shape", "[runtime]") {
                                 rc::gen::inRange<std::int64_t>(1, std::int64_t{1} << 34));
             const int bytes = *rc::gen::element(2, 4);
             const PlanFacts facts{.multiprocessors = *rc::gen::inRange(1, 200),
-                                  .max_threads_per_block = *rc::gen::element(256, 512, 1024)};
+                                  .max_threads_per_block = *rc::gen::element(256, 512, 1024),
+                                  .shared_bytes_per_block = *rc::gen::element(0, 49152, 232448),
+                                  .shared_bytes_per_multiprocessor = 233472};
             const bool aligned = *rc::gen::arbitrary<bool>();
             const FakeQuantizePlan plan = plan_fake_quantize({groups, size, bytes, aligned}, facts);
 
@@ -40,6 +45,8 @@ TEST_CASE("a plan can be launched, whatever the shape", "[runtime]") {
             RC_ASSERT(plan.block % 32 == 0U);
             RC_ASSERT(plan.block >= 32U);
             RC_ASSERT(plan.block <= static_cast<unsigned>(facts.max_threads_per_block));
+            RC_ASSERT(plan.shared_bytes <= most_shared_bytes(facts));
+            RC_ASSERT(plan.shared_bytes == 0U || plan.kernel == FakeQuantizeKernel::block);
             switch (plan.kernel) {
             case FakeQuantizeKernel::groups:
                 RC_ASSERT(aligned);
@@ -69,17 +76,17 @@ TEST_CASE("a plan can be launched, whatever the shape", "[runtime]") {
 }
 
 TEST_CASE("small groups share a warp", "[runtime]") {
-    for (const std::int64_t size : {1, 8, 16, 64, 100, 512, 1024}) {
+    for (const std::int64_t size : {1, 8, 16, 64, 100, 512}) {
         CAPTURE(size);
         const FakeQuantizePlan plan = plan_of(4096, size);
         CHECK(plan.kernel == FakeQuantizeKernel::groups);
-        // At most four chunks of eight values a lane.
-        CHECK(plan.lanes * 4 * 8 >= size);
+        // At most two chunks of eight values a lane.
+        CHECK(plan.lanes * 2 * 8 >= size);
     }
-    CHECK(plan_of(1 << 20, 16).lanes == 1);
-    CHECK(plan_of(1 << 20, 64).lanes == 4);
-    CHECK(plan_of(1 << 20, 64, 4).lanes == 8);
-    CHECK(plan_of(1 << 20, 1024).lanes == 32);
+    CHECK(plan_of(1 << 20, 16).lanes == 2);
+    CHECK(plan_of(1 << 20, 64).lanes == 8);
+    CHECK(plan_of(1 << 20, 64, 4).lanes == 16);
+    CHECK(plan_of(1 << 20, 512).lanes == 32);
 }
 
 TEST_CASE("groups of a block's size get a block each", "[runtime]") {
@@ -89,6 +96,23 @@ TEST_CASE("groups of a block's size get a block each", "[runtime]") {
     CHECK(plan.block == 256);
     CHECK(plan_of(8, 32768).kernel == FakeQuantizeKernel::block);
     CHECK(plan_of(8, 32768).block == 1024);
+}
+
+TEST_CASE("a block keeps in shared memory what its threads read twice, where two blocks can",
+          "[runtime]") {
+    CHECK(plan_of(16384, 1024).shared_bytes == 0);  // one chunk a thread, in registers
+    CHECK(plan_of(16384, 4096).shared_bytes == 256 * 16);
+    CHECK(plan_of(1024, 65536).shared_bytes == (8192 - 1024) * 16);
+    CHECK(plan_of(1024, 131072).shared_bytes == 0);  // too large for two
+    CHECK(plan_of(16384, 4096, 2, false).shared_bytes == 0);
+    CHECK(most_shared_bytes(kHopper) <= 233472 / 2);
+    CHECK(most_shared_bytes({}) == 0);
+    const PlanFacts small{.multiprocessors = 40,
+                          .max_threads_per_block = 1024,
+                          .shared_bytes_per_block = 65536,
+                          .shared_bytes_per_multiprocessor = 65536};
+    CHECK(plan_fake_quantize({1024, 65536, 2, true}, small).shared_bytes == 0);
+    CHECK(plan_fake_quantize({1024, 16384, 2, true}, small).shared_bytes == 24576);
 }
 
 TEST_CASE("tensors that are not aligned have a kernel of their own", "[runtime]") {
@@ -109,6 +133,7 @@ TEST_CASE("the ops with codes are planned in eights of elements", "[runtime]") {
     const auto small = plan_quantize(4096, 64, kHopper);
     CHECK_FALSE(small.split);
     CHECK(small.lanes == 4);
+    CHECK(plan_quantize(4096, 64, kHopper, 1).lanes == 8);
     CHECK(small.block == 256);
     const auto block = plan_quantize(16384, 4096, kHopper);
     CHECK(block.lanes == block.block);

@@ -1,6 +1,8 @@
 // The storage formats of a tensor's elements: fp16, bf16, fp32. `Raw` is the bit pattern of one;
 // memory moves in 32-bit words of kPerWord elements, the first in the lowest bits. Arithmetic is in
 // float. Widening is exact; narrowing rounds to nearest, ties to even, and keeps subnormals.
+// add_word: place by place, each sum rounded to the format. (Adding in float and then rounding
+// gives the same: float has more than twice the formats' digits plus two.)
 #pragma once
 
 #include "opforge/kernels/types.cuh"
@@ -36,6 +38,11 @@ struct Fp16 {
 #else
         return narrow(values[0]) | static_cast<u32>(narrow(values[1])) << 16;
 #endif
+    }
+    static OPFORGE_DEVICE u32 add_word(u32 a, u32 b) {
+        u32 sum;
+        asm("add.rn.f16x2 %0, %1, %2;" : "=r"(sum) : "r"(a), "r"(b));
+        return sum;
     }
 };
 
@@ -76,6 +83,21 @@ struct Bf16 {
         return narrow(values[0]) | static_cast<u32>(narrow(values[1])) << 16;
 #endif
     }
+    static OPFORGE_DEVICE u32 add_word(u32 a, u32 b) {
+#if __CUDA_ARCH__ >= 800
+        constexpr u32 kOnes = 0x3f803f80u;  // a plain addition of bf16 came with sm_90
+        u32 sum;
+        asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(kOnes), "r"(b));
+        return sum;
+#else
+        float first[2];
+        float second[2];
+        widen_word(a, first);
+        widen_word(b, second);
+        const float sums[2] = {first[0] + second[0], first[1] + second[1]};
+        return narrow_word(sums);
+#endif
+    }
 };
 
 struct Fp32 {
@@ -92,6 +114,9 @@ struct Fp32 {
     }
     static OPFORGE_DEVICE u32 narrow_word(const float (&values)[1]) {
         return __float_as_uint(values[0]);
+    }
+    static OPFORGE_DEVICE u32 add_word(u32 a, u32 b) {
+        return __float_as_uint(__uint_as_float(a) + __uint_as_float(b));
     }
 };
 

@@ -9,8 +9,9 @@ namespace opforge::kernels {
 struct FakeQuantizeArguments {
     GroupLaunch launch;
     const void* input;
-    void* output;    // may be `input`
-    float levels;    // 2^bits
+    void* output;  // may be `input`
+    float levels;  // 2^bits
+    float inverse_levels;
     float code_min;  // symmetric: -2^(bits-1); asymmetric: 0
     float code_max;  // symmetric: 2^(bits-1) - 1; asymmetric: 2^bits - 1
     unsigned long long seed;

@@ -1,10 +1,13 @@
 // The kernels of every op that turns groups of values into codes, over a Source that says where the
 // values come from:
-//   Loaded Source::load(i64 group, i64 place, u32 count)  eight values, and what belongs to them
+//   Loaded Source::load(i64 group, i64 out, i64 place, u32 count)
+//          eight values of a group, which is written as group `out`, and what belongs to them
 //   void   Source::keep(i64 group, i64 place, u32 count, const Loaded&, const Octet& decoded)
 //          what is left to do once the codes are known (error feedback); kFeedback says whether
-// and Parameters, symmetric or asymmetric. A group is read twice, the second time from L1 or L2:
-// loops with one small body compile in half the time of loops that keep values in registers.
+//   kDear  whether loading costs more than registers do
+// and Parameters, symmetric or asymmetric. Where loading is dear, a thread keeps its first eight
+// values between finding the range and encoding. What is beyond is read again, from L1 or L2: loops
+// with one small body compile in half the time of loops that keep all values in registers.
 #pragma once
 
 #include "opforge/kernels/codes.cuh"
@@ -36,27 +39,37 @@ OPFORGE_DEVICE i64 output_group(i64 group, const kernels::SwizzleArguments& by) 
 template <class Source, class Parameters, bool kStochastic>
 struct GroupQuantizer {
     using Range = typename Parameters::Range;
+    using Loaded = typename Source::Loaded;
 
-    static OPFORGE_DEVICE Range measure(const Source& source, const GroupSlice& slice, u32 lane,
-                                        u32 lanes) {
+    /// The share of one of `lanes` threads in a slice's range. `first` is the first eight of its
+    /// values, where it has any: encode() begins with them, and in most launches there are no
+    /// others.
+    static OPFORGE_DEVICE Range measure(const Source& source, const GroupSlice& slice, i64 out,
+                                        u32 lane, u32 lanes, Loaded& first) {
         typename Range::Collector collector;
+        const i64 start = slice.begin + 8 * lane;
 #pragma unroll 1
-        for (i64 place = slice.begin + 8 * lane; place < slice.end; place += 8 * lanes) {
-            const auto loaded = source.load(slice.group, place, count_from(place, slice.end, 8));
+        for (i64 place = start; place < slice.end; place += 8 * lanes) {
+            const Loaded loaded =
+                source.load(slice.group, out, place, count_from(place, slice.end, 8));
 #pragma unroll
             for (int i = 0; i < 8; ++i) {
                 collector.include_word(__float_as_uint(loaded.values.value[i]));
+            }
+            if (Source::kDear && place == start) {
+                first = loaded;
             }
         }
         return collector.range();
     }
 
+    /// kHeld: `loaded` is the thread's first eight values.
+    template <bool kHeld>
     static OPFORGE_DEVICE void encode(const Source& source, const GroupSlice& slice, i64 out,
                                       u32 lane, u32 lanes, const Parameters& by,
-                                      const QuantizeArguments& arguments) {
+                                      const QuantizeArguments& arguments, Loaded loaded) {
         const u32 bits = arguments.bits;
-        const int code_max = (1 << (bits - 1)) - 1;
-        const int code_min = -1 - code_max;
+        const CodeBounds bounds(bits, by.poisoned);
         u64 seed = arguments.seed;
         u64 offset = arguments.offset;
         if (kStochastic && arguments.device_random != nullptr) {
@@ -66,24 +79,31 @@ struct GroupQuantizer {
         const i64 group_size = arguments.launch.group_size;
         // A group fills whole bytes, and so does an octet.
         unsigned char* const codes = arguments.codes + out * (group_size * bits / 8);
+        const i64 start = slice.begin + 8 * lane;
 #pragma unroll 1
-        for (i64 place = slice.begin + 8 * lane; place < slice.end; place += 8 * lanes) {
+        for (i64 place = start; place < slice.end; place += 8 * lanes) {
             const u32 count = count_from(place, slice.end, 8);
-            const auto loaded = source.load(slice.group, place, count);
-            int code[8];
+            if (!kHeld || place != start) {
+                loaded = source.load(slice.group, out, place, count);
+            }
+            float scaled[8];
+            u32 code[8];
+#pragma unroll
+            for (int i = 0; i < 8; ++i) {
+                scaled[i] = by.position(loaded.values.value[i]);
+            }
             if (kStochastic) {
                 float units[8];
                 random_units(seed, offset + static_cast<u64>(slice.group * group_size + place),
                              units);
 #pragma unroll
                 for (int i = 0; i < 8; ++i) {
-                    code[i] = stochastic_code(by.position(loaded.values.value[i]), units[i],
-                                              code_min, code_max);
+                    code[i] = rounded_bits(bounds.stochastic(scaled[i], units[i]));
                 }
             } else {
 #pragma unroll
                 for (int i = 0; i < 8; ++i) {
-                    code[i] = nearest_code(by.position(loaded.values.value[i]), code_min, code_max);
+                    code[i] = rounded_bits(bounds.nearest(scaled[i]));
                 }
             }
             store_codes(codes + place / 8 * bits, pack(code, bits), bits, count,
@@ -92,7 +112,7 @@ struct GroupQuantizer {
                 Octet decoded;
 #pragma unroll
                 for (int i = 0; i < 8; ++i) {
-                    decoded.value[i] = by.decode(static_cast<float>(code[i]));
+                    decoded.value[i] = by.decode(rounded_value(code[i]));
                 }
                 source.keep(out, place, count, loaded, decoded);
             }
@@ -105,9 +125,9 @@ struct GroupQuantizer {
         __shared__ Range scratch[32];
         const kernels::GroupLaunch& launch = arguments.launch;
         const Source source(arguments);
-        const u32 sub = threadIdx.x / launch.lanes;
+        const u32 sub = team_of_thread(launch.lanes);
         const u32 lane = threadIdx.x - sub * launch.lanes;
-        const u32 groups_a_block = blockDim.x / launch.lanes;
+        const u32 groups_a_block = teams_of_block(launch.lanes);
         const float levels = static_cast<float>(1u << arguments.bits);
         // The bound is the block's, not the thread's: every lane must reach the shuffles.
         const i64 stride = static_cast<i64>(gridDim.x) * groups_a_block;
@@ -116,7 +136,9 @@ struct GroupQuantizer {
             GroupSlice slice = whole_group(base + sub, launch);
             const bool mine = slice.group < launch.groups;
             slice.end = mine ? slice.end : 0;
-            Range range = measure(source, slice, lane, launch.lanes);
+            const i64 out = output_group(slice.group, arguments.swizzle);
+            Loaded first{};
+            Range range = measure(source, slice, out, lane, launch.lanes, first);
             range = launch.lanes > 32 ? reduce_block(range, scratch)
                                       : reduce_lanes(range, launch.lanes);
             if (launch.group_size == 0) {
@@ -124,11 +146,10 @@ struct GroupQuantizer {
             }
             if (mine) {
                 const Parameters by(range, levels);
-                const i64 out = output_group(slice.group, arguments.swizzle);
                 if (lane == 0) {
                     by.store(arguments.params + out * Parameters::kRecord);
                 }
-                encode(source, slice, out, lane, launch.lanes, by, arguments);
+                encode<Source::kDear>(source, slice, out, lane, launch.lanes, by, arguments, first);
             }
         }
     }
@@ -140,8 +161,10 @@ struct GroupQuantizer {
         const i64 tiles = arguments.launch.groups * arguments.launch.slices;
         for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
             const GroupSlice slice = slice_of(tile, arguments.launch);
+            const i64 out = output_group(slice.group, arguments.swizzle);
+            Loaded first{};
             const Range range =
-                reduce_block(measure(source, slice, threadIdx.x, blockDim.x), scratch);
+                reduce_block(measure(source, slice, out, threadIdx.x, blockDim.x, first), scratch);
             if (threadIdx.x == 0) {
                 static_cast<Range*>(arguments.ranges)[tile] = range;
             }
@@ -170,7 +193,7 @@ struct GroupQuantizer {
             if (threadIdx.x == 0 && slice.begin == 0) {
                 by.store(arguments.params + out * Parameters::kRecord);
             }
-            encode(source, slice, out, threadIdx.x, blockDim.x, by, arguments);
+            encode<false>(source, slice, out, threadIdx.x, blockDim.x, by, arguments, Loaded{});
         }
     }
 };

@@ -6,12 +6,28 @@
 
 namespace opforge {
 
+/// Not inlined: a 64-bit division is a hundred instructions, and few launches ever need one.
+static __device__ __noinline__ i64 divide_wide(i64 i, i64 by) {
+    return i / by;
+}
+
 /// i / by, for by > 0; a 32-bit division where both fit, which they nearly always do.
 OPFORGE_DEVICE i64 divide(i64 i, i64 by) {
     if (static_cast<u64>(i | by) <= 0xffffffffu) {
         return static_cast<u32>(i) / static_cast<u32>(by);
     }
-    return i / by;
+    return divide_wide(i, by);
+}
+
+/// Which of a block's teams of `lanes` threads this one is in: `lanes` is a power of two, or the
+/// whole block.
+OPFORGE_DEVICE u32 team_of_thread(u32 lanes) {
+    return lanes == blockDim.x ? 0 : threadIdx.x >> (31 - __clz(static_cast<int>(lanes)));
+}
+
+/// How many teams a block has.
+OPFORGE_DEVICE u32 teams_of_block(u32 lanes) {
+    return lanes == blockDim.x ? 1 : blockDim.x >> (31 - __clz(static_cast<int>(lanes)));
 }
 
 /// A run of a group's elements.

@@ -18,26 +18,32 @@ struct LoadedValues {
 template <class Element>
 struct TensorSource {
     using Raw = typename Element::Raw;
+    using Loaded = LoadedValues;
     static constexpr bool kFeedback = false;
+    static constexpr bool kDear = false;
     const QuantizeArguments& arguments;
 
     explicit OPFORGE_DEVICE TensorSource(const QuantizeArguments& given) : arguments(given) {}
-    OPFORGE_DEVICE LoadedValues load(i64 group, i64 place, u32 count) const {
+    OPFORGE_DEVICE Loaded load(i64 group, i64, i64 place, u32 count) const {
         const Raw* from =
             static_cast<const Raw*>(arguments.input) + group * arguments.launch.group_size + place;
         return {load_octet<Element>(from, count, arguments.launch.aligned != 0)};
     }
-    OPFORGE_DEVICE void keep(i64, i64, u32, const LoadedValues&, const Octet&) const {}
+    OPFORGE_DEVICE void keep(i64, i64, u32, const Loaded&, const Octet&) const {}
 };
 
 /// a = +0, then for each device in order a = W(a + W(decoded)): contract, section 8.
 template <class Element, class Record>
 struct SumSource {
+    using Loaded = LoadedValues;
     static constexpr bool kFeedback = false;
+    static constexpr bool kDear = true;
+    // Devices whose codes are under way at once.
+    static constexpr int kBatch = 4;
     const QuantizeArguments& arguments;
 
     explicit OPFORGE_DEVICE SumSource(const QuantizeArguments& given) : arguments(given) {}
-    OPFORGE_DEVICE LoadedValues load(i64 group, i64 place, u32 count) const {
+    OPFORGE_DEVICE Loaded load(i64 group, i64, i64 place, u32 count) const {
         const kernels::ReductionArguments& from = arguments.reduction;
         const u32 bits = arguments.bits;
         const bool aligned = arguments.launch.aligned != 0;
@@ -45,44 +51,92 @@ struct SumSource {
         const i64 record = divide(first, from.group_size);
         // Of the octet's elements, how many belong to the first one's record.
         const i64 left = (record + 1) * from.group_size - first;
-        Octet sum{};
+        // A device's tensor need not fill whole octets, but fills whole bytes.
+        const i64 stride = from.elements * bits / 8;
+        const unsigned char* codes = from.codes + first * bits / 8;
+        Sum sum{};
+        if (aligned && left >= count) {
 #pragma unroll 1
-        for (i64 device = 0; device < from.devices; ++device) {
-            const i64 records = device * from.groups;
-            // A device's tensor need not fill whole octets, but fills whole bytes.
-            const unsigned char* codes =
-                from.codes + device * (from.elements * bits / 8) + first * bits / 8;
-            float code[8];
-            unpack(load_codes(codes, bits, count, aligned), bits, code);
-            const Record by(from.params, records + record);
-            if (left >= count) {
+            for (i64 device = 0; device < from.devices; device += kBatch) {
+                PackedCodes packed[kBatch] = {};
+                Record by[kBatch] = {};
 #pragma unroll
-                for (int i = 0; i < 8; ++i) {
-                    add(sum, i, by.decode(code[i]));
+                for (int k = 0; k < kBatch; ++k) {
+                    if (device + k < from.devices) {
+                        packed[k] = load_codes<8>(codes + (device + k) * stride, bits, 8, true);
+                        by[k] = Record(from.params, (device + k) * from.groups + record);
+                    }
                 }
-            } else {
 #pragma unroll
-                for (u32 i = 0; i < 8; ++i) {
-                    const u32 inside = i < count ? i : 0;
-                    const Record own(from.params,
-                                     records + divide(first + inside, from.group_size));
-                    add(sum, static_cast<int>(i), own.decode(code[i]));
+                for (int k = 0; k < kBatch; ++k) {
+                    if (device + k < from.devices) {
+                        float code[8];
+                        unpack(packed[k], bits, code);
+                        sum.add(code, [&](u32) { return by[k]; });
+                    }
                 }
             }
+        } else {
+            // Also octets that lie across records: one body for all, since it is rare.
+#pragma unroll 1
+            for (i64 device = 0; device < from.devices; ++device) {
+                float code[8];
+                unpack(load_codes<8>(codes + device * stride, bits, count, false), bits, code);
+                i64 at = device * from.groups + record;
+                u32 end = count_from(0, left, 8);  // of the record, as an element of the octet
+                sum.add(code, [&](u32 i) {
+                    if (i == end && i < count) {
+                        ++at;
+                        end += count_from(0, from.group_size, 8);
+                    }
+                    return Record(from.params, at);
+                });
+            }
         }
+        Octet values = sum.values();
         // What the octet lacks was summed from zero codes: it must not be in the range.
 #pragma unroll
         for (u32 i = 1; i < 8; ++i) {
-            sum.value[i] = i < count ? sum.value[i] : sum.value[0];
+            values.value[i] = i < count ? values.value[i] : values.value[0];
         }
-        return {sum};
+        return {values};
     }
-    OPFORGE_DEVICE void keep(i64, i64, u32, const LoadedValues&, const Octet&) const {}
+    OPFORGE_DEVICE void keep(i64, i64, u32, const Loaded&, const Octet&) const {}
 
 private:
-    static OPFORGE_DEVICE void add(Octet& sum, int i, float value) {
-        sum.value[i] = rounded<Element>(sum.value[i] + rounded<Element>(value));
-    }
+    /// Eight sums in the working format.
+    struct Sum {
+        static constexpr int kEach = Element::kPerWord;
+        static constexpr int kWords = 8 / kEach;
+        u32 word[kWords];
+
+        template <class RecordOf>
+        OPFORGE_DEVICE void add(const float (&code)[8], RecordOf record_of) {
+#pragma unroll
+            for (int i = 0; i < kWords; ++i) {
+                float decoded[kEach];
+#pragma unroll
+                for (int k = 0; k < kEach; ++k) {
+                    decoded[k] =
+                        record_of(static_cast<u32>(i * kEach + k)).decode(code[i * kEach + k]);
+                }
+                word[i] = Element::add_word(word[i], Element::narrow_word(decoded));
+            }
+        }
+        OPFORGE_DEVICE Octet values() const {
+            Octet result;
+#pragma unroll
+            for (int i = 0; i < kWords; ++i) {
+                float values[kEach];
+                Element::widen_word(word[i], values);
+#pragma unroll
+                for (int k = 0; k < kEach; ++k) {
+                    result.value[i * kEach + k] = values[k];
+                }
+            }
+            return result;
+        }
+    };
 };
 
 struct LoadedWithError {
@@ -95,17 +149,18 @@ struct LoadedWithError {
 template <class Element, class Source>
 struct FeedbackSource {
     using Raw = typename Element::Raw;
+    using Loaded = LoadedWithError;
     static constexpr bool kFeedback = true;
+    static constexpr bool kDear = true;
     const QuantizeArguments& arguments;
     Source source;
 
     explicit OPFORGE_DEVICE FeedbackSource(const QuantizeArguments& given)
         : arguments(given), source(given) {}
-    OPFORGE_DEVICE LoadedWithError load(i64 group, i64 place, u32 count) const {
-        LoadedWithError loaded;
-        loaded.values = source.load(group, place, count).values;
-        const i64 out = output_group(group, arguments.swizzle);
+    OPFORGE_DEVICE Loaded load(i64 group, i64 out, i64 place, u32 count) const {
+        Loaded loaded;
         loaded.error = load_octet<Element>(error_at(out, place), count, is_aligned());
+        loaded.values = source.load(group, out, place, count).values;
 #pragma unroll
         for (int i = 0; i < 8; ++i) {
             loaded.values.value[i] =
@@ -113,7 +168,7 @@ struct FeedbackSource {
         }
         return loaded;
     }
-    OPFORGE_DEVICE void keep(i64 out, i64 place, u32 count, const LoadedWithError& loaded,
+    OPFORGE_DEVICE void keep(i64 out, i64 place, u32 count, const Loaded& loaded,
                              const Octet& decoded) const {
         Octet error;
 #pragma unroll

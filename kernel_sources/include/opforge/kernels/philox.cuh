@@ -37,53 +37,55 @@ OPFORGE_DEVICE float unit_interval(u32 word) {
     return static_cast<float>(word >> 8) * 0x1p-24f;
 }
 
-/// The number of index j.
-OPFORGE_DEVICE float random_unit(u64 seed, u64 j) {
-    const PhiloxWords words = philox(seed, j >> 2);
-    const u32 low = (j & 1) != 0 ? words.word[1] : words.word[0];
-    const u32 high = (j & 1) != 0 ? words.word[3] : words.word[2];
-    return unit_interval((j & 2) != 0 ? high : low);
-}
-
 /// The numbers of indices j to j + kCount - 1. kCount is a multiple of four; j may be any: where it
-/// is no multiple of four, one counter more is drawn and the words are shifted into place with
-/// constant indices (registers, not memory).
+/// is no multiple of four, which is rare, one counter more is drawn. The words then move into place
+/// with constant indices (registers, not memory), and one body draws them all: Philox inlined for
+/// each counter once more would be most of a kernel's compile.
 template <int kCount>
 OPFORGE_DEVICE void random_units(u64 seed, u64 j, float (&units)[kCount]) {
     constexpr u64 kCounters = ~0ull >> 2;  // indices wrap at 2^64, so counters wrap at 2^62
     const u32 phase = static_cast<u32>(j) & 3u;
     u64 counter = j >> 2;
-    PhiloxWords current = philox(seed, counter);
+    if (phase == 0) {
 #pragma unroll
-    for (int k = 0; k < kCount; k += 4) {
-        PhiloxWords next = current;
-        if (phase != 0 || k + 4 < kCount) {
-            counter = (counter + 1) & kCounters;
-            next = philox(seed, counter);
-        }
-        u32 words[8];
+        for (int k = 0; k < kCount; k += 4) {
+            const PhiloxWords drawn = philox(seed, (counter + k / 4) & kCounters);
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            words[i] = current.word[i];
-            words[i + 4] = next.word[i];
-        }
-        if ((phase & 1u) != 0) {
-#pragma unroll
-            for (int i = 0; i < 7; ++i) {
-                words[i] = words[i + 1];
+            for (int i = 0; i < 4; ++i) {
+                units[k + i] = unit_interval(drawn.word[i]);
             }
         }
-        if ((phase & 2u) != 0) {
+        return;
+    }
+    u32 words[kCount + 4] = {};
+#pragma unroll 1
+    for (int draw = 0; draw < kCount / 4 + 1; ++draw) {
+        const PhiloxWords drawn = philox(seed, counter);
+        counter = (counter + 1) & kCounters;
 #pragma unroll
-            for (int i = 0; i < 5; ++i) {
-                words[i] = words[i + 2];
-            }
+        for (int i = 0; i < kCount; ++i) {
+            words[i] = words[i + 4];
         }
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-            units[k + i] = unit_interval(words[i]);
+            words[kCount + i] = drawn.word[i];
         }
-        current = next;
+    }
+    const auto skip = [&](u32 by) {
+#pragma unroll
+        for (u32 i = 0; i + by < kCount + 4; ++i) {
+            words[i] = words[i + by];
+        }
+    };
+    if ((phase & 1u) != 0) {
+        skip(1);
+    }
+    if ((phase & 2u) != 0) {
+        skip(2);
+    }
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+        units[i] = unit_interval(words[i]);
     }
 }
 

@@ -12,15 +12,24 @@ OPFORGE_DEVICE float round_half_even(float v) {
     return (v + kShift) - kShift;
 }
 
-/// Ties away from zero, for v >= 0: half-even is wrong only where it rounded a tie down.
+/// As round_half_even, left in the bits: the lowest 22 are the integer, in two's complement.
+OPFORGE_DEVICE u32 rounded_bits(float v) {
+    return __float_as_uint(v + 12582912.0f);
+}
+OPFORGE_DEVICE float rounded_value(u32 bits) {
+    return __uint_as_float(bits) - 12582912.0f;
+}
+
+/// Ties away from zero, for v >= 0. Cut off after adding a half: both additions round toward zero,
+/// so that what is below a tie stays below the next integer.
 OPFORGE_DEVICE float round_half_up(float v) {
-    const float q = round_half_even(v);
-    return v - q == 0.5f ? q + 1.0f : q;
+    constexpr float kShift = 8388608.0f;
+    return __fadd_rz(__fadd_rz(v, 0.5f), kShift) - kShift;
 }
 
 OPFORGE_DEVICE float round_down(float v) {
-    const float q = round_half_even(v);
-    return q > v ? q - 1.0f : q;
+    constexpr float kShift = 12582912.0f;
+    return __fadd_rd(v, kShift) - kShift;
 }
 
 /// v or its upper neighbour on the integer grid, the latter with probability v - floor(v), for u

@@ -9,13 +9,17 @@ namespace opforge::runtime {
 struct PlanFacts {
     int multiprocessors = 1;
     int max_threads_per_block = 1024;
+    int shared_bytes_per_block = 0;           // with opting in; 0: none beyond the kernels' own
+    int shared_bytes_per_multiprocessor = 0;  // of all resident blocks together
 };
 
 struct FakeQuantizeShape {
     std::int64_t groups = 0;
     std::int64_t group_size = 0;
     int element_bytes = 2;
-    bool aligned = true;  // every 16 bytes of every group lie at a 16-byte boundary
+    bool aligned = true;      // every 16 bytes of every group lie at a 16-byte boundary
+    int chunks_a_lane = 1;    // of 16 bytes, where a warp has room for that many or fewer
+    int chunks_a_thread = 2;  // likewise of a block
 };
 
 enum class FakeQuantizeKernel : std::uint8_t {
@@ -33,11 +37,16 @@ struct FakeQuantizePlan {
     std::uint32_t slices = 0;     // split: slices a group
     std::int64_t slice_size = 0;  // split: elements a slice, a multiple of 64 but for the last
     std::uint64_t workspace_bytes = 0;  // split: one range a slice
+    std::uint32_t shared_bytes = 0;     // block: dynamic; holds what a thread reads twice
     friend bool operator==(const FakeQuantizePlan&, const FakeQuantizePlan&) = default;
 };
 
 [[nodiscard]] FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
                                                   const PlanFacts& facts) noexcept;
+
+/// The dynamic shared memory that no plan of a device goes beyond, so that the kernel `block` is
+/// allowed it once.
+[[nodiscard]] std::uint32_t most_shared_bytes(const PlanFacts& facts) noexcept;
 
 /// Of the ops that turn groups into codes. A thread works on eight elements at a time.
 struct QuantizePlan {
@@ -51,8 +60,11 @@ struct QuantizePlan {
     friend bool operator==(const QuantizePlan&, const QuantizePlan&) = default;
 };
 /// Empty groups are launched too: their records are written.
+///   octets_a_thread  how many eights of elements a thread should have, where there is room:
+///   several
+///                    share what each thread does for its group, one is never read twice
 [[nodiscard]] QuantizePlan plan_quantize(std::int64_t groups, std::int64_t group_size,
-                                         const PlanFacts& facts) noexcept;
+                                         const PlanFacts& facts, int octets_a_thread = 2) noexcept;
 
 /// Of the dequantizers, which reduce nothing: slices are independent.
 struct DequantizePlan {

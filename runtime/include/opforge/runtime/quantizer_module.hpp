@@ -4,6 +4,7 @@
 
 #include <opforge/builder/quantizer_builder.hpp>
 #include <opforge/driver/device.hpp>
+#include <opforge/runtime/launch_plan.hpp>
 #include <opforge/runtime/quantizer_program.hpp>
 
 #include <array>
@@ -33,6 +34,8 @@ public:
 
     [[nodiscard]] const driver::DriverApi& api() const noexcept { return *api_; }
     [[nodiscard]] const driver::DeviceInfo& device() const noexcept { return device_; }
+    /// What launch plans ask of the device.
+    [[nodiscard]] const PlanFacts& facts() const noexcept { return facts_; }
     [[nodiscard]] const builder::OpBuilder& builder() const noexcept { return *builder_; }
 
     /// The loaded kernels, or null: one atomic load.
@@ -46,16 +49,18 @@ public:
         const ProgramKernels* const ready = loaded(variant);
         return ready != nullptr
                    ? *ready
-                   : load(Variant::kFirst + variant.index(), variant.program(), variant.kernels());
+                   : load(Variant::kFirst + variant.index(), variant.program(), variant.kernels(),
+                          variant.keeps_in_shared_memory() ? most_shared_bytes(facts_) : 0);
     }
 
 private:
     const ProgramKernels& load(std::size_t slot, const std::string& program,
-                               const std::vector<std::string>& kernels);
+                               const std::vector<std::string>& kernels, std::uint32_t shared_bytes);
 
     std::shared_ptr<const builder::OpBuilder> builder_;
     const driver::DriverApi* api_;
     driver::DeviceInfo device_;
+    PlanFacts facts_;
     std::array<std::atomic<const ProgramKernels*>,
                FakeQuantizeVariant::kCount + CodesVariant::kCount>
         slots_{};

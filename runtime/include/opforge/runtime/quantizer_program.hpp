@@ -38,6 +38,10 @@ struct FakeQuantizeVariant {
     /// "ds_sr_quantize_asym_fp16": the extension's function that the variant carries out.
     [[nodiscard]] std::string function() const;
     /// "ds_sr_quantize_asym_fp16_groups"
+    /// Whether the first kernel takes dynamic shared memory, as its plan has it.
+    [[nodiscard]] bool keeps_in_shared_memory() const noexcept {
+        return kernel == FakeQuantizeKernel::block;
+    }
     [[nodiscard]] std::string program() const;
     /// In the order in which they are launched.
     [[nodiscard]] std::vector<std::string> kernels() const;
@@ -73,6 +77,7 @@ struct CodesVariant {
     /// "sr_quantize_asym_fp16", "dequantize_bf16", "dequantize_experimental"
     [[nodiscard]] std::string function() const;
     /// "sr_quantize_asym_fp16_groups"; a dequantizer's is its function.
+    [[nodiscard]] bool keeps_in_shared_memory() const noexcept { return false; }
     [[nodiscard]] std::string program() const;
     [[nodiscard]] std::vector<std::string> kernels() const;
     [[nodiscard]] static std::vector<CodesVariant> all();
