@@ -385,7 +385,7 @@ constexpr std::array<RefusalText, kRefusals> kRefusalTexts = {{
     {"overlap", "what is written overlaps another tensor of the call (fake quantization's output "
                 "may be the input itself)"},
     {"options", "a stream or `device_random` with host tensors, fewer than 0 threads, random "
-                "numbers where none are drawn"},
+                "numbers for an op with codes that draws none"},
     {"bits", "a width that the table does not have"},
     {"type", "a quantization type that is neither"},
     {"groups", "fewer than 1 group, or groups that do not divide the elements"},
