@@ -143,7 +143,7 @@ void Operands::check_overlaps() const {
 }
 
 TensorView Operands::output(const char* what, const std::optional<TensorView>& given,
-                            const OutputSpec& spec) const {
+                            const OutputSpec& spec) {
     if (given) {
         TensorView view = *given;
         view.shape = spec.shape;
@@ -163,6 +163,15 @@ TensorView Operands::output(const char* what, const std::optional<TensorView>& g
                                           "its elements",
                                           op_, fmt::ptr(view.data), what));
     }
+    // One scratch buffer given twice would have records overwrite codes.
+    for (const Operand& other : all_) {
+        if (overlap(view, other.tensor)) {
+            throw InvalidArgument(fmt::format("{}: `allocate` gave memory for {} that overlaps {}; "
+                                              "give each memory of its own",
+                                              op_, what, other.what));
+        }
+    }
+    all_.push_back({what, view, true});
     return view;
 }
 

@@ -34,8 +34,9 @@ public:
     void check_overlaps() const;
 
     /// The caller's output, or a new one. After all checks.
+    /// @throws InvalidArgument where the allocator gives nothing, or memory of another tensor
     [[nodiscard]] TensorView output(const char* what, const std::optional<TensorView>& given,
-                                    const OutputSpec& spec) const;
+                                    const OutputSpec& spec);
 
 private:
     struct Operand {

@@ -382,7 +382,8 @@ constexpr std::array<RefusalText, kRefusals> kRefusalTexts = {{
     {"device", "tensors on different devices"},
     {"memory", "elements at a null pointer, at one that is not aligned to them, or past the end of "
                "the address space; an output without memory or an allocator"},
-    {"overlap", "what is written overlaps another tensor of the call (fake quantization's output "
+    {"overlap", "what is written, or the allocator gives, overlaps another tensor of the call "
+                "(fake quantization's output "
                 "may be the input itself)"},
     {"options", "a stream or `device_random` with host tensors, fewer than 0 threads, random "
                 "numbers for an op with codes that draws none"},

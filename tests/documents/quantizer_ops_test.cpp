@@ -22,8 +22,12 @@ using namespace opforge;
 
 namespace {
 
-const std::filesystem::path kDocument =
-    std::filesystem::path(OPFORGE_SOURCE_DIR) / "docs" / "quantizer_ops.md";
+std::filesystem::path source_file(std::string_view path) {
+    return std::filesystem::path(OPFORGE_SOURCE_DIR) / path;
+}
+std::filesystem::path document_file() {
+    return source_file("docs/quantizer_ops.md");
+}
 
 constexpr std::string_view kBegin = "<!-- The op table: generated, see the end. -->\n";
 constexpr std::string_view kEnd = "<!-- End of the op table. -->\n";
@@ -68,7 +72,7 @@ using Floats = std::vector<float>;
 }  // namespace
 
 TEST_CASE("the document's table is the code's", "[documents]") {
-    const std::string document = test::read_file(kDocument);
+    const std::string document = test::read_file(document_file());
     const std::size_t begin = document.find(kBegin);
     const std::size_t end = document.find(kEnd);
     REQUIRE(begin != std::string::npos);
@@ -76,8 +80,8 @@ TEST_CASE("the document's table is the code's", "[documents]") {
     const std::string shown = document.substr(begin + kBegin.size(), end - begin - kBegin.size());
     const std::string expected = test::op_table_markdown();
     if (std::getenv("OPFORGE_WRITE_DOCUMENTS") != nullptr) {
-        test::write_file(kDocument, document.substr(0, begin + kBegin.size()) + expected +
-                                        document.substr(end));
+        test::write_file(document_file(), document.substr(0, begin + kBegin.size()) + expected +
+                                              document.substr(end));
         return;
     }
     INFO("the op table in runtime/op_table.cpp has changed: write the document's anew with "
@@ -86,7 +90,7 @@ TEST_CASE("the document's table is the code's", "[documents]") {
 }
 
 TEST_CASE("the document has a section for every op", "[documents]") {
-    const std::string document = test::read_file(kDocument);
+    const std::string document = test::read_file(document_file());
     const std::string sections = document.substr(document.find(kEnd));
     for (const runtime::OpInfo& op : op_table()) {
         INFO(op.name);
@@ -95,9 +99,9 @@ TEST_CASE("the document has a section for every op", "[documents]") {
 }
 
 TEST_CASE("the document's examples are those that run here", "[documents]") {
-    const std::string source = joined(stripped_lines(test::read_file(
-        std::filesystem::path(OPFORGE_SOURCE_DIR) / "tests/documents/quantizer_ops_test.cpp")));
-    const std::vector<std::string> examples = examples_in(test::read_file(kDocument));
+    const std::string source = joined(
+        stripped_lines(test::read_file(source_file("tests/documents/quantizer_ops_test.cpp"))));
+    const std::vector<std::string> examples = examples_in(test::read_file(document_file()));
     CHECK(examples.size() >= 8);
     for (const std::string& example : examples) {
         INFO(example);

@@ -177,11 +177,11 @@ Dtype first_of(SmallSet<Dtype> set) {
 class Good {
 public:
     explicit Good(const OpInfo& op, int bits) : op_(op) {
-        call.bits = bits;
+        call_.bits = bits;
         for (const OpTensor& tensor : op.tensors) {
             memory_.push_back(std::make_unique<std::array<double, 80>>());
-            call.tensors[tensor.name] = {memory_.back()->data(), first_of(tensor.dtypes),
-                                         Shape{elements(tensor)}, Device::cpu()};
+            call_.tensors[tensor.name] = {memory_.back()->data(), first_of(tensor.dtypes),
+                                          Shape{elements(tensor)}, Device::cpu()};
         }
     }
     explicit Good(const OpInfo& op) : Good(op, op.bits.contains(8) ? 8 : 4) {}
@@ -189,9 +189,9 @@ public:
     /// Of the tensor and all that follows it.
     void set_dtype(std::string_view tensor_or_argument, Dtype dtype) {
         if (tensor_or_argument == "dtype") {
-            call.dtype = dtype;
+            call_.dtype = dtype;
         } else {
-            call.tensors[tensor_or_argument].dtype = dtype;
+            call_.tensors[tensor_or_argument].dtype = dtype;
         }
         for (const OpTensor& tensor : op_.tensors) {
             if (tensor.follows == tensor_or_argument) {
@@ -200,26 +200,26 @@ public:
         }
     }
 
+    [[nodiscard]] Call& call() { return call_; }
+
     [[nodiscard]] bool is_taken() const {
         try {
-            functions().at(op_.name)(call);
+            functions().at(op_.name)(call_);
             return true;
         } catch (const InvalidArgument&) {
             return false;
         }
     }
 
-    Call call;
-
 private:
     [[nodiscard]] std::int64_t elements(const OpTensor& tensor) const {
-        const std::int64_t shared = reduces(op_) ? call.devices : 1;
+        const std::int64_t shared = reduces(op_) ? call_.devices : 1;
         if (tensor.name == "output") {
             const bool of_codes = tensor.dtypes.contains(Dtype::int8);
             return (of_codes ? bytes(64) : 64) / shared;
         }
         if (tensor.name == "params" && tensor.access == Access::written) {
-            return reduces(op_) ? call.out_groups : call.groups;
+            return reduces(op_) ? call_.out_groups : call_.groups;
         }
         if (tensor.name == "codes" || tensor.name == "data") {
             return bytes(64);
@@ -230,13 +230,14 @@ private:
         if (tensor.name == "input" || tensor.name == "vals") {
             return 64;
         }
-        return call.groups;
+        return call_.groups;
     }
     [[nodiscard]] std::int64_t bytes(std::int64_t codes) const {
-        return op_.bits.contains(call.bits) ? codes * call.bits / 8 : codes;
+        return op_.bits.contains(call_.bits) ? codes * call_.bits / 8 : codes;
     }
 
     OpInfo op_;
+    Call call_;
     std::vector<std::unique_ptr<std::array<double, 80>>> memory_;
 };
 
@@ -353,26 +354,26 @@ TEST_CASE("every op refuses what the table says it refuses, and minds nothing el
         CHECK(Good(op).is_taken());
         for (const Spoiler& spoiler : of_arguments) {
             Good good(op);
-            spoiler.spoil(good.call);
+            spoiler.spoil(good.call());
             INFO(name(spoiler.refusal));
             CHECK(good.is_taken() == !op.refusals.contains(spoiler.refusal));
         }
         for (const std::int64_t devices : {0, 3}) {
             Good good(op);
-            good.call.devices = devices;
+            good.call().devices = devices;
             CHECK(good.is_taken() == !(op.refusals.contains(Refusal::devices) ||
                                        op.refusals.contains(Refusal::partitions)));
         }
         for (const std::int64_t groups : {0, -4, 5}) {
             Good good(op);
-            good.call.groups = groups;
+            good.call().groups = groups;
             CHECK_FALSE(good.is_taken());  // for the experimental dequantizers a wrong count
         }
         Good huge(op);
         if (is_experimental(op)) {
-            huge.call.groups = huge.call.group_size = kHuge;
+            huge.call().groups = huge.call().group_size = kHuge;
         } else {
-            huge.call.tensors.at(op.tensors.front().name).shape = Shape{kHuge};
+            huge.call().tensors.at(op.tensors.front().name).shape = Shape{kHuge};
         }
         CHECK_FALSE(huge.is_taken());
     }
@@ -385,10 +386,10 @@ TEST_CASE("only codes have to fill whole bytes", "[runtime][op_table]") {
         }
         Good good(op, 4);
         // One element a group, as many as before.
-        good.call.groups = 64;
-        good.call.out_groups = 32;
-        good.call.group_size = 1;
-        for (auto& [name, tensor] : good.call.tensors) {
+        good.call().groups = 64;
+        good.call().out_groups = 32;
+        good.call().group_size = 1;
+        for (auto& [name, tensor] : good.call().tensors) {
             if (tensor.elements() == 4) {
                 tensor.shape = Shape{64};
             } else if (tensor.elements() == 2) {
@@ -408,17 +409,17 @@ TEST_CASE("every tensor of every op is checked: count, device, memory, overlap",
             CHECK(op.refusals.contains(Refusal::count));
             for (const std::int64_t change : {-1, 1}) {
                 Good good(op);
-                TensorView& view = good.call.tensors.at(tensor.name);
+                TensorView& view = good.call().tensors.at(tensor.name);
                 view.shape = Shape{view.elements() + change};
                 CHECK_FALSE(good.is_taken());
             }
             CHECK(op.refusals.contains(Refusal::device));
             Good elsewhere(op);
-            elsewhere.call.tensors.at(tensor.name).device = Device::cuda(3);
+            elsewhere.call().tensors.at(tensor.name).device = Device::cuda(3);
             CHECK_FALSE(elsewhere.is_taken());
             CHECK(op.refusals.contains(Refusal::memory));
             Good nowhere(op);
-            nowhere.call.tensors.at(tensor.name).data = nullptr;
+            nowhere.call().tensors.at(tensor.name).data = nullptr;
             CHECK_FALSE(nowhere.is_taken());
             CHECK(op.refusals.contains(Refusal::overlap));
             for (const OpTensor& other : op.tensors) {
@@ -426,8 +427,8 @@ TEST_CASE("every tensor of every op is checked: count, device, memory, overlap",
                     continue;
                 }
                 Good good(op);
-                TensorView& view = good.call.tensors.at(tensor.name);
-                const TensorView& there = good.call.tensors.at(other.name);
+                TensorView& view = good.call().tensors.at(tensor.name);
+                const TensorView& there = good.call().tensors.at(other.name);
                 view.data = static_cast<std::byte*>(there.data) + there.size_in_bytes() - 4;
                 CHECK(good.is_taken() ==
                       (tensor.access == Access::read && other.access == Access::read));
@@ -435,7 +436,7 @@ TEST_CASE("every tensor of every op is checked: count, device, memory, overlap",
         }
         if (op.tensors.back().access == Access::written) {
             Good good(op);
-            good.call.tensors.erase(op.tensors.back().name);
+            good.call().tensors.erase(op.tensors.back().name);
             CHECK_FALSE(good.is_taken());  // no memory, no allocator
         }
     }
@@ -446,7 +447,7 @@ TEST_CASE("an output left out of fake quantization is the input", "[runtime][op_
         for (const OpTensor& tensor : op.tensors) {
             if (tensor.access == Access::optional) {
                 Good good(op);
-                good.call.tensors.erase(tensor.name);
+                good.call().tensors.erase(tensor.name);
                 CHECK(good.is_taken());
             }
         }

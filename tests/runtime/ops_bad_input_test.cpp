@@ -16,7 +16,6 @@
 #include <string>
 #include <vector>
 
-namespace oracle = opforge::test::oracle;
 namespace runtime = opforge::runtime;
 using Catch::Matchers::Contains;
 using opforge::InvalidArgument;
@@ -432,6 +431,34 @@ TEST_CASE("an allocator that gives nothing is refused", "[runtime][bad_input]") 
             };
             call.check_refused("allocate");
             CHECK(asked == size);
+        }
+    });
+}
+
+TEST_CASE("an allocator that gives memory of another tensor, or the same twice, is refused",
+          "[runtime][bad_input]") {
+    for_each_tensor([](Op op, Role role) {
+        if (role == Role::output || role == Role::params) {
+            for (const Role other : kAllRoles) {
+                Spoiled call(op);
+                if (other == role || !call.has(other)) {
+                    continue;
+                }
+                void* const taken = call.tensor(other).data;
+                call.call.tensors[role].reset();
+                call.call.options.allocate = [taken](std::size_t, Device) { return taken; };
+                CHECK_THAT(call.check_refused("allocate"), Contains("overlaps"));
+            }
+        }
+        if (role == Role::params) {
+            Spoiled call(op);
+            std::vector<double> scratch(64);
+            call.call.tensors[Role::output].reset();
+            call.call.tensors[Role::params].reset();
+            call.call.options.allocate = [&scratch](std::size_t, Device) -> void* {
+                return scratch.data();
+            };
+            CHECK_THAT(call.check_refused("allocate"), Contains("overlaps"));
         }
     });
 }
