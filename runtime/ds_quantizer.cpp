@@ -1,6 +1,7 @@
 #include "fake_quantize_device.hpp"
 #include "fake_quantize_task.hpp"
 #include "host/fake_quantize_host.hpp"
+#include "op_operands.hpp"
 
 #include <opforge/runtime/ds_quantizer.hpp>
 #include <opforge/runtime/errors.hpp>
@@ -9,6 +10,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <limits>
 
 namespace opforge::runtime {
 namespace {
@@ -29,7 +31,15 @@ void check_memory(const TensorView& tensor, const char* what) {
                         what, tensor.elements()));
     }
     const std::size_t element = size_bytes(tensor.dtype);
-    if (std::bit_cast<std::uintptr_t>(tensor.data) % element != 0) {
+    const auto address = std::bit_cast<std::uintptr_t>(tensor.data);
+    if (static_cast<std::uint64_t>(tensor.elements()) >
+        (std::numeric_limits<std::uintptr_t>::max() - address) / element) {
+        throw InvalidArgument(fmt::format(
+            "ds_quantizer: {} at {} with {} elements of {} reaches past the end of the address "
+            "space; check its shape",
+            what, fmt::ptr(tensor.data), tensor.elements(), to_string(tensor.dtype)));
+    }
+    if (address % element != 0) {
         throw InvalidArgument(fmt::format(
             "ds_quantizer: {} is at {}, which is not a multiple of {}, the size of a {}; "
             "align it to its element",
@@ -47,6 +57,9 @@ void check_output(const TensorView& input, const TensorView& output) {
                                           name_of(output.device), input.elements(),
                                           to_string(input.dtype), name_of(input.device)));
     }
+}
+
+void check_overlap(const TensorView& input, const TensorView& output) {
     const auto from = std::bit_cast<std::uintptr_t>(input.data);
     const auto to = std::bit_cast<std::uintptr_t>(output.data);
     const std::size_t size = input.size_in_bytes();
@@ -87,17 +100,19 @@ void check(const TensorView& input, std::int64_t groups, int bits, const CallOpt
         throw InvalidArgument(
             "ds_quantizer: device_random was passed with a host tensor; pass `random`");
     }
+    check_device_random("ds_quantizer", options.device_random);
     if (options.threads < 0) {
         throw InvalidArgument(fmt::format(
             "ds_quantizer: threads is {}; choose 1 or more, or 0 for all cores", options.threads));
     }
-    if (options.output && (options.output->elements() != 0 || input.elements() != 0)) {
+    if (options.output) {
         check_output(input, *options.output);
     }
     if (input.elements() != 0) {
         check_memory(input, "the input");
         if (options.output) {
             check_memory(*options.output, "the output");
+            check_overlap(input, *options.output);
         }
     }
 }

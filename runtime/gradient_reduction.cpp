@@ -77,10 +77,9 @@ QuantizedTensor reduce(const char* op, const TensorView& codes, const TensorView
     const QuantizedSpec spec =
         reduced_spec(op, codes.shape, in_groups, out_groups, num_bits, type, devices_per_node);
     const std::int64_t elements = elements_of_codes(op, codes.shape, num_bits) / devices_per_node;
-    const std::int64_t records = type == QuantizationType::asymmetric ? 2 : 1;
     Operands operands(op, codes.device, options);
     operands.add("the codes", codes, {Dtype::int8, Dtype::uint8}, codes.elements());
-    operands.add("scales", scales, {Dtype::float32}, records * in_groups);
+    operands.add("scales", scales, {Dtype::float32}, numbers_of_records(op, in_groups, type));
     if (feedback.error != nullptr) {
         operands.add("error_feedback", *feedback.error, {dtype}, elements, true);
     }

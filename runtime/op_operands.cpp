@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <string>
 
 namespace opforge::runtime {
@@ -28,6 +29,14 @@ void check_float(const char* op, const char* what, Dtype dtype) {
         throw UnsupportedDtype(fmt::format("{}: {} is {}; float16, bfloat16 and float32 are "
                                            "supported: convert it first",
                                            op, what, to_string(dtype)));
+    }
+}
+
+void check_device_random(const char* op, driver::DevicePointer address) {
+    if (address % alignof(RandomState) != 0) {
+        throw InvalidArgument(fmt::format("{}: device_random is {:#x}, which is not a multiple of "
+                                          "{}; align it as a RandomState",
+                                          op, address, alignof(RandomState)));
     }
 }
 
@@ -55,6 +64,7 @@ Operands::Operands(const char* op, Device device, const OpOptions& options, bool
         throw InvalidArgument(
             fmt::format("{}: device_random was passed with host tensors; pass `random`", op));
     }
+    check_device_random(op, options.device_random);
     if (any_random && !options.stochastic) {
         throw InvalidArgument(fmt::format("{}: random numbers were passed without `stochastic`; "
                                           "set it, or leave them out",
@@ -90,7 +100,16 @@ void Operands::add(const char* what, const TensorView& tensor, std::initializer_
                                           op_, what, elements));
     }
     const std::size_t size = size_bytes(tensor.dtype);
-    if (std::bit_cast<std::uintptr_t>(tensor.data) % size != 0) {
+    const auto address = std::bit_cast<std::uintptr_t>(tensor.data);
+    // Such a count is a mistake, and would wrap where overlaps are looked for.
+    if (static_cast<std::uint64_t>(elements) >
+        (std::numeric_limits<std::uintptr_t>::max() - address) / size) {
+        throw InvalidArgument(fmt::format("{}: {} at {} with {} elements of {} reaches past the "
+                                          "end of the address space; check its shape",
+                                          op_, what, fmt::ptr(tensor.data), elements,
+                                          to_string(tensor.dtype)));
+    }
+    if (address % size != 0) {
         throw InvalidArgument(fmt::format("{}: {} is at {}, which is not a multiple of {}, the "
                                           "size of a {}; align it to its element",
                                           op_, what, fmt::ptr(tensor.data), size,
@@ -124,7 +143,7 @@ void Operands::check_overlaps() const {
 }
 
 TensorView Operands::output(const char* what, const std::optional<TensorView>& given,
-                            const OutputSpec& spec) const {
+                            const OutputSpec& spec) {
     if (given) {
         TensorView view = *given;
         view.shape = spec.shape;
@@ -144,6 +163,15 @@ TensorView Operands::output(const char* what, const std::optional<TensorView>& g
                                           "its elements",
                                           op_, fmt::ptr(view.data), what));
     }
+    // One scratch buffer given twice would have records overwrite codes.
+    for (const Operand& other : all_) {
+        if (overlap(view, other.tensor)) {
+            throw InvalidArgument(fmt::format("{}: `allocate` gave memory for {} that overlaps {}; "
+                                              "give each memory of its own",
+                                              op_, what, other.what));
+        }
+    }
+    all_.push_back({what, view, true});
     return view;
 }
 

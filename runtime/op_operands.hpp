@@ -16,6 +16,9 @@ namespace opforge::runtime {
 /// float16, bfloat16, float32. @throws UnsupportedDtype
 void check_float(const char* op, const char* what, Dtype dtype);
 
+/// Where a kernel is to read a RandomState: an address that is not aligned would fault there.
+void check_device_random(const char* op, driver::DevicePointer address);
+
 class Operands {
 public:
     /// Where `takes_random` is false, options about random numbers are refused.
@@ -31,8 +34,9 @@ public:
     void check_overlaps() const;
 
     /// The caller's output, or a new one. After all checks.
+    /// @throws InvalidArgument where the allocator gives nothing, or memory of another tensor
     [[nodiscard]] TensorView output(const char* what, const std::optional<TensorView>& given,
-                                    const OutputSpec& spec) const;
+                                    const OutputSpec& spec);
 
 private:
     struct Operand {

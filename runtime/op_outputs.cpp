@@ -1,3 +1,4 @@
+#include "op_operands.hpp"
 #include "op_shapes.hpp"
 
 #include <opforge/base/error.hpp>
@@ -37,8 +38,19 @@ Shape scaled(const char* op, const Shape& shape, std::int64_t times, std::int64_
     return Shape(std::span(result.data(), dimensions.size()));
 }
 
-OutputSpec records(std::int64_t groups, QuantizationType type) {
-    return {Dtype::float32, Shape{groups, type == QuantizationType::asymmetric ? 2 : 1}};
+/// The spec, whose bytes an allocator can then be asked for: as a std::size_t they might wrap.
+OutputSpec addressable(const char* op, OutputSpec spec) {
+    const auto size = static_cast<std::int64_t>(size_bytes(spec.dtype));
+    if (spec.shape.elements() > kLargest / size) {
+        throw InvalidArgument(fmt::format("{}: an output of {} {} values is more than 2^63 - 1 "
+                                          "bytes; split the tensor",
+                                          op, spec.shape.elements(), to_string(spec.dtype)));
+    }
+    return spec;
+}
+
+OutputSpec records(const char* op, std::int64_t groups, QuantizationType type) {
+    return {Dtype::float32, Shape{groups, numbers_of_records(op, groups, type) / groups}};
 }
 
 }  // namespace
@@ -92,6 +104,16 @@ std::int64_t group_size_of(const char* op, std::int64_t elements, std::int64_t g
     return size;
 }
 
+std::int64_t numbers_of_records(const char* op, std::int64_t groups, QuantizationType type) {
+    const std::int64_t each = type == QuantizationType::asymmetric ? 2 : 1;
+    if (groups > kLargest / (each * static_cast<std::int64_t>(sizeof(float)))) {
+        throw InvalidArgument(fmt::format(
+            "{}: the records of {} groups are more than 2^63 - 1 bytes; choose fewer groups", op,
+            groups));
+    }
+    return groups * each;
+}
+
 std::int64_t elements_of_codes(const char* op, const Shape& codes, int num_bits) {
     return scaled(op, codes, 8 / num_bits, 1).elements();
 }
@@ -116,14 +138,14 @@ QuantizedSpec quantized_spec(const char* op, const Shape& input, std::int64_t gr
     check_bits(op, num_bits, true);
     check_type(op, type);
     group_size_of(op, input.elements(), groups, num_bits);
-    return {{Dtype::int8, scaled(op, input, num_bits, 8)}, records(groups, type)};
+    return {{Dtype::int8, scaled(op, input, 1, 8 / num_bits)}, records(op, groups, type)};
 }
 
 OutputSpec dequantized_spec(const char* op, const Shape& codes, std::int64_t groups, int num_bits,
                             Dtype dtype) {
     check_bits(op, num_bits, true);
     group_size_of(op, elements_of_codes(op, codes, num_bits), groups, num_bits);
-    return {dtype, scaled(op, codes, 8 / num_bits, 1)};
+    return addressable(op, {dtype, scaled(op, codes, 8 / num_bits, 1)});
 }
 
 OutputSpec experimental_spec(const char* op, std::int64_t num_group, std::int64_t group_size,
@@ -134,8 +156,13 @@ OutputSpec experimental_spec(const char* op, std::int64_t num_group, std::int64_
                                           "negative",
                                           op, num_group, group_size));
     }
+    std::int64_t elements = 0;
+    if (__builtin_mul_overflow(num_group, group_size, &elements)) {
+        throw InvalidArgument(fmt::format("{}: {} groups of {} elements are more than 2^63 - 1", op,
+                                          num_group, group_size));
+    }
     check_whole_bytes(op, group_size, num_bits);
-    return {Dtype::float16, Shape{num_group, group_size}};
+    return addressable(op, {Dtype::float16, Shape{num_group, group_size}});
 }
 
 QuantizedSpec swizzled_spec(const char* op, const Shape& input, std::int64_t groups, int num_bits,
@@ -152,7 +179,7 @@ QuantizedSpec swizzled_spec(const char* op, const Shape& input, std::int64_t gro
             op, groups, partitions, nodes, devices_per_node, pipeline_size));
     }
     // As groups times the bytes of one: elements times bits might not fit 64 bits.
-    return {{Dtype::int8, Shape{groups * (size / (8 / num_bits))}}, records(groups, type)};
+    return {{Dtype::int8, Shape{groups * (size / (8 / num_bits))}}, records(op, groups, type)};
 }
 
 QuantizedSpec reduced_spec(const char* op, const Shape& codes, std::int64_t in_groups,
@@ -178,7 +205,7 @@ QuantizedSpec reduced_spec(const char* op, const Shape& codes, std::int64_t in_g
                       num_bits);
     check_whole_bytes(op, divided(op, elements, "elements a device", out_groups, "out_groups"),
                       num_bits);
-    return {{Dtype::int8, scaled(op, codes, 1, devices_per_node)}, records(out_groups, type)};
+    return {{Dtype::int8, scaled(op, codes, 1, devices_per_node)}, records(op, out_groups, type)};
 }
 
 QuantizedSpec quantize_outputs(const Shape& input, std::int64_t groups, int num_bits,
@@ -186,6 +213,7 @@ QuantizedSpec quantize_outputs(const Shape& input, std::int64_t groups, int num_
     return quantized_spec("quantize", input, groups, num_bits, type);
 }
 OutputSpec dequantize_output(const Shape& codes, std::int64_t groups, int num_bits, Dtype dtype) {
+    check_float("dequantize", "the result's dtype", dtype);
     return dequantized_spec("dequantize", codes, groups, num_bits, dtype);
 }
 OutputSpec dequantize_experimental_output(std::int64_t num_group, std::int64_t group_size,

@@ -4,6 +4,8 @@
 
 #include <opforge/runtime/op_outputs.hpp>
 
+#include <cstdint>
+
 namespace opforge::runtime {
 
 void check_bits(const char* op, int num_bits, bool two_as_well);
@@ -16,6 +18,9 @@ void check_whole_bytes(const char* op, std::int64_t group_size, int num_bits);
 /// Elements a group; the groups must divide them and fill whole bytes.
 std::int64_t group_size_of(const char* op, std::int64_t elements, std::int64_t groups,
                            int num_bits);
+/// Numbers in the records of so many groups.
+[[nodiscard]] std::int64_t numbers_of_records(const char* op, std::int64_t groups,
+                                              QuantizationType type);
 /// How many codes a tensor of bytes holds.
 [[nodiscard]] std::int64_t elements_of_codes(const char* op, const Shape& codes, int num_bits);
 /// nodes * devices_per_node * pipeline_size

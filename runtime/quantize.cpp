@@ -3,13 +3,21 @@
 #include "op_shapes.hpp"
 #include "quantize_device.hpp"
 
+#include <opforge/base/error.hpp>
 #include <opforge/runtime/quantize.hpp>
+
+#include <fmt/format.h>
 
 namespace opforge::runtime {
 namespace {
 
-std::int64_t records_of(std::int64_t groups, QuantizationType type) {
-    return type == QuantizationType::asymmetric ? 2 * groups : groups;
+// A dequantizer's `params` are an argument; the option would be a buffer that nothing is put in.
+void refuse_params(const char* op, const OpOptions& options) {
+    if (options.params) {
+        throw InvalidArgument(fmt::format("{}: it gives no records; leave `params` out of the "
+                                          "options",
+                                          op));
+    }
 }
 
 TensorView dequantize_as(const char* op, const TensorView& codes, const TensorView& params,
@@ -18,9 +26,10 @@ TensorView dequantize_as(const char* op, const TensorView& codes, const TensorVi
     check_float(op, "the result's dtype", dtype);
     check_type(op, type);
     const OutputSpec spec = dequantized_spec(op, codes.shape, groups, num_bits, dtype);
+    refuse_params(op, options);
     Operands operands(op, codes.device, options);
     operands.add("the codes", codes, {Dtype::int8, Dtype::uint8}, codes.elements());
-    operands.add("params", params, {Dtype::float32}, records_of(groups, type));
+    operands.add("params", params, {Dtype::float32}, numbers_of_records(op, groups, type));
     operands.add_output("the output", options.output, spec, {dtype});
     operands.check_overlaps();
     const TensorView output = operands.output("the output", options.output, spec);
@@ -48,6 +57,7 @@ TensorView dequantize_experimental(const char* op, const TensorView& data, const
                                    std::int64_t group_size, int num_bits,
                                    const OpOptions& options) {
     const OutputSpec spec = experimental_spec(op, num_group, group_size, num_bits);
+    refuse_params(op, options);
     Operands operands(op, data.device, options);
     // Divided by the codes a byte before the product, which may be as large as 2^63 - 1.
     operands.add("data", data, {Dtype::uint8, Dtype::int8},

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <string_view>
 #include <unistd.h>
 
@@ -141,6 +142,50 @@ Section cache_section(const cache::CacheRoot& root) {
     return section;
 }
 
+Json numbers(runtime::SmallSet<int> set) {
+    Json result = Json::array();
+    for (int number = 0; number < runtime::SmallSet<int>::kLimit; ++number) {
+        if (set.contains(number)) {
+            result.push_back(number);
+        }
+    }
+    return result;
+}
+
+/// The functions of an op's module. Each is compatible where its module is: all programs are built
+/// alike.
+Section function_section(std::string_view op, const std::vector<std::string>& programs,
+                         const Json& compatibility) {
+    std::string where;
+    Json devices = Json::array();  // without the reasons, which are long and the module's
+    for (const Json& verdict : compatibility) {
+        where +=
+            fmt::format("{}cuda:{} {}", where.empty() ? "" : ", ", verdict.at("device").get<int>(),
+                        verdict.at("compatible").get<bool>() ? "compatible" : "not compatible");
+        devices.push_back(
+            {{"device", verdict.at("device")}, {"compatible", verdict.at("compatible")}});
+    }
+    Section section{{}, Json::array()};
+    std::vector<std::vector<std::string>> rows;
+    for (const runtime::OpInfo& function : functions_of(op)) {
+        std::vector<std::string> own;
+        std::copy_if(programs.begin(), programs.end(), std::back_inserter(own),
+                     [&](const std::string& program) { return function.runs_program(program); });
+        rows.push_back({"       ", std::string(function.name),
+                        function.is_enumeration()
+                            ? std::string(function.formula)
+                            : fmt::format("{} program{}", own.size(), own.size() == 1 ? "" : "s"),
+                        where});
+        section.data.push_back({{"name", function.name},
+                                {"binding", function.binding},
+                                {"bits", numbers(function.bits)},
+                                {"programs", std::move(own)},
+                                {"devices", devices}});
+    }
+    section.text = format_table(rows);
+    return section;
+}
+
 Section op_section(const builder::BuilderContext& context,
                    const std::vector<driver::DeviceInfo>& found) {
     Section section{{}, Json::array()};
@@ -161,8 +206,12 @@ Section op_section(const builder::BuilderContext& context,
                                      {"compatible", verdict.compatible},
                                      {"reason", verdict.reason}});
         }
-        section.data.push_back(
-            {{"name", name}, {"programs", programs}, {"devices", std::move(compatibility)}});
+        Section functions = function_section(name, programs, compatibility);
+        section.text += functions.text;
+        section.data.push_back({{"name", name},
+                                {"programs", std::move(programs)},
+                                {"devices", std::move(compatibility)},
+                                {"functions", std::move(functions.data)}});
     }
     return section;
 }

@@ -23,4 +23,8 @@ std::unique_ptr<builder::OpBuilder> make_builder(std::string_view op,
         fmt::format("unknown op \"{}\"; there are: {}", op, fmt::join(op_names(), ", ")));
 }
 
+std::span<const runtime::OpInfo> functions_of(std::string_view op) {
+    return op == "quantizer" ? runtime::op_table() : std::span<const runtime::OpInfo>{};
+}
+
 }  // namespace opforge::tools

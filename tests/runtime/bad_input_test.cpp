@@ -225,6 +225,46 @@ TEST_CASE("an output of another dtype, count or device is refused", "[runtime][b
     }
 }
 
+TEST_CASE("an empty output is checked as any other", "[runtime][bad_input]") {
+    Memory memory;
+    const TensorView empty{nullptr, Dtype::float32, Shape{0}, Device::cpu()};
+    for (const TensorView& output :
+         {TensorView{nullptr, Dtype::int32, Shape{0}, Device::cpu()},
+          TensorView{nullptr, Dtype::float32, Shape{0}, Device::cuda(0)}, output_floats(memory)}) {
+        CallOptions options;
+        options.output = output;
+        CHECK(refusal(memory, [&] {
+                  runtime::ds_quantizer(empty, 1, 8, false, false, options);
+              }).kind == "InvalidArgument");
+    }
+}
+
+TEST_CASE("a count whose bytes reach past the end of the address space is refused",
+          "[runtime][bad_input]") {
+    for (const std::int64_t elements :
+         {std::int64_t{1} << 62U, (std::int64_t{1} << 62U) - 1, (std::int64_t{1} << 62U) + 16}) {
+        Memory memory;
+        TensorView tensor = floats(memory);
+        tensor.shape = Shape{elements};  // times four: 0, -4 and 64 modulo 2^64
+        const Refusal in_place = refusal(memory, [&] { runtime::ds_quantizer(tensor); });
+        CHECK(in_place.kind == "InvalidArgument");
+        CHECK_THAT(in_place.text, Contains(std::to_string(elements)) && Contains("address space"));
+        CHECK(in_place.untouched);
+    }
+}
+
+TEST_CASE("a device_random that is not aligned is refused", "[runtime][bad_input]") {
+    Memory memory;
+    TensorView tensor = floats(memory);
+    tensor.device = Device::cuda(0);
+    CallOptions options;
+    options.device_random = 4100;
+    const Refusal got =
+        refusal(memory, [&] { runtime::ds_quantizer(tensor, 1, 8, true, false, options); });
+    CHECK(got.kind == "InvalidArgument");
+    CHECK_THAT(got.text, Contains("device_random") && Contains("0x1004"));
+}
+
 TEST_CASE("a stream with a host tensor is refused", "[runtime][bad_input]") {
     Memory memory;
     CallOptions options;

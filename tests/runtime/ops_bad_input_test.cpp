@@ -16,7 +16,6 @@
 #include <string>
 #include <vector>
 
-namespace oracle = opforge::test::oracle;
 namespace runtime = opforge::runtime;
 using Catch::Matchers::Contains;
 using opforge::InvalidArgument;
@@ -436,6 +435,34 @@ TEST_CASE("an allocator that gives nothing is refused", "[runtime][bad_input]") 
     });
 }
 
+TEST_CASE("an allocator that gives memory of another tensor, or the same twice, is refused",
+          "[runtime][bad_input]") {
+    for_each_tensor([](Op op, Role role) {
+        if (role == Role::output || role == Role::params) {
+            for (const Role other : kAllRoles) {
+                Spoiled call(op);
+                if (other == role || !call.has(other)) {
+                    continue;
+                }
+                void* const taken = call.tensor(other).data;
+                call.call.tensors[role].reset();
+                call.call.options.allocate = [taken](std::size_t, Device) { return taken; };
+                CHECK_THAT(call.check_refused("allocate"), Contains("overlaps"));
+            }
+        }
+        if (role == Role::params) {
+            Spoiled call(op);
+            std::vector<double> scratch(64);
+            call.call.tensors[Role::output].reset();
+            call.call.tensors[Role::params].reset();
+            call.call.options.allocate = [&scratch](std::size_t, Device) -> void* {
+                return scratch.data();
+            };
+            CHECK_THAT(call.check_refused("allocate"), Contains("overlaps"));
+        }
+    });
+}
+
 TEST_CASE("memory is asked for only when all else is right, and what the allocator throws comes "
           "through",
           "[runtime][bad_input]") {
@@ -516,7 +543,7 @@ TEST_CASE("counts past 2^63 are refused, not wrapped, in the ops with codes",
             Spoiled product(op);
             product.call.groups = std::int64_t{1} << 32U;
             product.call.group_size = std::int64_t{1} << 32U;
-            CHECK_THROWS_AS(run(product.call), InvalidArgument);
+            product.check_refused(std::to_string(std::int64_t{1} << 32U));
             return;
         }
         // Elements whose bytes, or whose codes, are more than can be counted.
@@ -531,6 +558,77 @@ TEST_CASE("counts past 2^63 are refused, not wrapped, in the ops with codes",
         records.call.out_groups = std::int64_t{1} << 62U;
         CHECK_THROWS_AS(run(records.call), InvalidArgument);
     });
+}
+
+TEST_CASE("an allocator is never asked for a size that has wrapped", "[runtime][bad_input]") {
+    // Four bytes a record: 0 and 64 modulo 2^64.
+    for (const std::int64_t groups : {std::int64_t{1} << 62U, (std::int64_t{1} << 62U) + 16,
+                                      (std::int64_t{1} << 61U) + 8, kLargest - 7}) {
+        for (const Op op : {Op::quantize, Op::swizzle_quant, Op::loco_swizzle_quant,
+                            Op::quantized_reduction, Op::loco_quantized_reduction}) {
+            for (const int number : {2, 3}) {  // symmetric, asymmetric
+                Spoiled call(ops_case(op, static_cast<std::uint64_t>(number), 0));
+                call.call.tensors[Role::output].reset();
+                call.call.tensors[Role::params].reset();
+                call.call.options.allocate = [](std::size_t, Device) -> void* {
+                    FAIL_CHECK("asked for memory");
+                    return nullptr;
+                };
+                (reduces(op) ? call.call.out_groups : call.call.groups) = groups;
+                call.check_refused(std::to_string(groups));
+            }
+        }
+    }
+}
+
+TEST_CASE("a count whose bytes reach past the end of the address space is refused in the ops with "
+          "codes",
+          "[runtime][bad_input]") {
+    // Four bytes an element: 0 modulo 2^64, so that no overlap would be seen.
+    constexpr std::int64_t kWraps = std::int64_t{1} << 62U;
+    Spoiled call(ops_case(Op::quantize, 2, 16));  // fp32
+    call.call.bits = 8;
+    call.tensor(Role::input).shape = Shape{kWraps};
+    call.tensor(Role::output).shape = Shape{kWraps};
+    CHECK_THAT(call.check_refused(std::to_string(kWraps)), Contains("address space"));
+    Spoiled scales(Op::dequantize_int8);  // of empty groups
+    scales.call.groups = kLargest;
+    scales.call.group_size = 0;
+    scales.tensor(Role::input).shape = Shape{0};
+    scales.tensor(Role::output).shape = Shape{0};
+    scales.tensor(Role::records).shape = Shape{kLargest};
+    scales.tensor(Role::min).shape = Shape{kLargest};
+    CHECK_THAT(scales.check_refused(std::to_string(kLargest)), Contains("address space"));
+}
+
+TEST_CASE("records past 2^63 that are read are refused by name", "[runtime][bad_input]") {
+    for (const Op op : {Op::dequantize, Op::quantized_reduction, Op::loco_quantized_reduction}) {
+        Spoiled call(ops_case(op, 3, 0));  // asymmetric: two numbers a record
+        call.call.type = runtime::QuantizationType::asymmetric;
+        call.call.groups = kLargest - 1;
+        call.check_refused(std::to_string(kLargest - 1));
+    }
+}
+
+TEST_CASE("a dequantizer refuses memory for records, of which it gives none",
+          "[runtime][bad_input]") {
+    for (const Op op : {Op::dequantize, Op::dequantize_int4, Op::dequantize_int8}) {
+        Spoiled call(op);
+        std::vector<float> records(4);
+        call.call.tensors[Role::params] =
+            TensorView{records.data(), Dtype::float32, Shape{4}, Device::cpu()};
+        call.check_refused("params");
+    }
+}
+
+TEST_CASE("a device_random that is not aligned is refused in quantize", "[runtime][bad_input]") {
+    Spoiled call(Op::quantize);
+    for (const Role role : {Role::input, Role::output, Role::params}) {
+        call.tensor(role).device = Device::cuda(0);
+    }
+    call.call.options.stochastic = true;
+    call.call.options.device_random = 4100;
+    CHECK_THAT(call.check_refused("0x1004"), Contains("device_random"));
 }
 
 TEST_CASE("the ops' outputs may have any shape of the right count", "[runtime][bad_input]") {

@@ -152,6 +152,25 @@ TEST_CASE("the shapes of what an op refuses are refused with what is wrong", "[r
     CHECK_THAT(reduce({30}, 2, 1, 0), Contains("devices_per_node") && Contains("0"));
 }
 
+TEST_CASE("a dtype that dequantize does not give has no output", "[runtime][outputs]") {
+    for (const Dtype dtype : {Dtype::float64, Dtype::int8, Dtype::int32}) {
+        CHECK_THAT(refusal([&] { static_cast<void>(dequantize_output({8}, 1, 8, dtype)); }),
+                   Contains("dequantize") && Contains(std::string(to_string(dtype))));
+    }
+}
+
+TEST_CASE("outputs whose bytes are past 2^63 are refused rather than wrapped",
+          "[runtime][outputs]") {
+    constexpr std::int64_t kTop = std::int64_t{1} << 61U;
+    CHECK_THROWS_AS(quantize_outputs({0}, kTop, 8, kSymmetric), InvalidArgument);
+    CHECK(quantize_outputs({0}, kTop - 1, 8, kSymmetric).params.size_in_bytes() ==
+          (std::size_t{1} << 63U) - 4);
+    CHECK_THROWS_AS(swizzle_quant_outputs({0}, kTop, 8, kSymmetric, 1, 1, 1), InvalidArgument);
+    CHECK_THROWS_AS(quantized_reduction_outputs({0}, 1, kTop, 8, kSymmetric, 1), InvalidArgument);
+    CHECK_THROWS_AS(dequantize_output({kTop}, 1, 8, Dtype::float32), InvalidArgument);
+    CHECK_THROWS_AS(dequantize_experimental_output(2 * kTop, 1, 8), InvalidArgument);
+}
+
 TEST_CASE("counts past 2^63 are refused rather than wrapped", "[runtime][outputs]") {
     CHECK_THROWS_AS(dequantize_output({std::int64_t{1} << 61U}, 1, 2), InvalidArgument);
     CHECK_THROWS_AS(dequantize_output({kLargest}, 1, 4), InvalidArgument);

@@ -1,8 +1,15 @@
 #include "opforge_program.hpp"
 
 #include <opforge/builder/quantizer_builder.hpp>
+#include <opforge/runtime/op_table.hpp>
+#include <opforge/runtime/quantizer_program.hpp>
 
 #include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace opforge::test {
 namespace {
@@ -70,6 +77,35 @@ TEST_CASE("prewarm without an NVRTC and without entries says where it looked", "
     CHECK(answer.data().at("failed") == program_count());
     CHECK(answer.data().at("entries").empty());
     CHECK_THAT(answer.standard_error, Contains(kMissing));
+}
+
+TEST_CASE("prewarm goes through the programs of every op", "[tools]") {
+    const OpforgeProgram program;
+    const auto answer = program.ask({"prewarm", "--arch", "sm_90", "--policy", "offline"});
+    std::vector<std::string> missed;  // all: the cache is empty
+    for (const tools::Json& error : answer.json.at("errors")) {
+        const std::string text = error.at("message").get<std::string>();
+        const std::string place = text.substr(0, text.find(' '));
+        missed.push_back(place.substr(place.find('/') + 1));
+    }
+    for (const runtime::OpInfo& op : runtime::op_table()) {
+        for (const std::string_view function : op.functions) {
+            INFO(op.name << ": " << function);
+            CHECK(std::any_of(missed.begin(), missed.end(), [&](const std::string& each) {
+                return runtime::is_program_of(function, each);
+            }));
+        }
+    }
+    std::vector<std::string> variants;  // what calls ask for
+    for (const auto& variant : runtime::FakeQuantizeVariant::all()) {
+        variants.push_back(variant.program());
+    }
+    for (const auto& variant : runtime::CodesVariant::all()) {
+        variants.push_back(variant.program());
+    }
+    std::sort(missed.begin(), missed.end());
+    std::sort(variants.begin(), variants.end());
+    CHECK(missed == variants);
 }
 
 TEST_CASE("prewarm needs a GPU only for native", "[tools]") {

@@ -2,6 +2,7 @@
 #include "opforge_program.hpp"
 
 #include <opforge/builder/quantizer_builder.hpp>
+#include <opforge/runtime/op_table.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -134,6 +135,39 @@ TEST_CASE("the report knows the devices of a driver, and refuses an NVRTC newer 
                        Contains("newer than the driver"));
         }
     }
+}
+
+TEST_CASE("the report lists every function of the op table, its programs and its devices",
+          "[tools]") {
+    const OpforgeProgram program;
+    const Variables variables = {{"OPFORGE_CUDA_LIBRARY", FAKE_LIBCUDA}};
+    const auto report = program.ask({"report"}, variables);
+    const tools::Json& op = report.data().at("ops").at(0);
+    const tools::Json& functions = op.at("functions");
+    REQUIRE(functions.size() == runtime::op_table().size());
+    const auto text = program.run({"report"}, variables).standard_output;
+    for (std::size_t i = 0; i < functions.size(); ++i) {
+        const runtime::OpInfo& expected = runtime::op_table()[i];
+        INFO(expected.name);
+        CHECK(functions.at(i).at("name") == expected.name);
+        CHECK(functions.at(i).at("binding") == expected.binding);
+        REQUIRE(functions.at(i).at("devices").size() == 3);
+        for (std::size_t device = 0; device < 3; ++device) {
+            for (const char* field : {"device", "compatible"}) {
+                CHECK(functions.at(i).at("devices").at(device).at(field) ==
+                      op.at("devices").at(device).at(field));
+            }
+        }
+        CHECK(functions.at(i).at("programs").empty() == expected.is_enumeration());
+        CHECK(functions.at(i).at("bits").empty() == expected.is_enumeration());
+        std::string cell(" ");
+        cell += expected.name;
+        CHECK_THAT(text, Contains(cell += ' '));
+    }
+    CHECK(functions.at(0).at("programs") ==
+          tools::Json{"ds_quantize_fp16_groups", "ds_quantize_fp16_block", "ds_quantize_fp16_any",
+                      "ds_quantize_fp16_split"});
+    CHECK(functions.at(9).at("bits") == tools::Json{2, 4, 8});
 }
 
 TEST_CASE("native is what the devices of this machine are", "[tools]") {

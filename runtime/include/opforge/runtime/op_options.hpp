@@ -12,8 +12,8 @@
 namespace opforge::runtime {
 
 /// Memory for an output that the caller does not bring: `size_bytes` (never 0) on `device`, aligned
-/// to 16 bytes at least, usable on the call's stream. It stays the caller's: opforge neither frees
-/// nor keeps it.
+/// to 16 bytes at least, usable on the call's stream, no part of another tensor of the call. It
+/// stays the caller's: opforge neither frees nor keeps it.
 using Allocator = std::function<void*(std::size_t size_bytes, Device device)>;
 
 struct OpOptions {

@@ -25,13 +25,14 @@ struct QuantizedSpec {
     friend bool operator==(const QuantizedSpec&, const QuantizedSpec&) = default;
 };
 
-// All: @throws InvalidArgument where counts do not divide, a group does not fill whole bytes, or a
-// width is not one the op has.
+// All: @throws InvalidArgument where counts do not divide, a group does not fill whole bytes, a
+// width is not one the op has, or the output's bytes are past 2^63.
 
 /// codes: the input's shape, the last dimension times bits / 8 where that is whole, else 1-D.
 [[nodiscard]] QuantizedSpec quantize_outputs(const Shape& input, std::int64_t groups, int num_bits,
                                              QuantizationType type);
 /// The codes' shape, the last dimension times 8 / bits.
+/// @throws UnsupportedDtype for a dtype that dequantize does not give
 [[nodiscard]] OutputSpec dequantize_output(const Shape& codes, std::int64_t groups, int num_bits,
                                            Dtype dtype = Dtype::float16);
 /// float16 [num_group, group_size]; num_bits 4 or 8.
