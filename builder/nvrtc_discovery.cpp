@@ -110,6 +110,26 @@ std::optional<Builtins> find_builtins(const fs::path& folder, const Version& nam
     return std::nullopt;
 }
 
+constexpr std::string_view kVersioned = "cuda-*";
+
+// Of /usr/local/cuda-*: cuda-13.0 and cuda-12.9, newest first.
+std::vector<fs::path> versioned_toolkits(const fs::path& parent) {
+    std::vector<std::pair<std::pair<int, int>, fs::path>> found;
+    for (const fs::path& folder : subfolders(parent, "cuda-")) {
+        const Version version = version_behind(folder.filename().native(), "cuda-");
+        if (version.major >= kOldestMajor) {
+            found.emplace_back(std::pair(version.major, version.minor), folder);
+        }
+    }
+    std::sort(found.rbegin(), found.rend());
+    std::vector<fs::path> folders;
+    folders.reserve(found.size());
+    for (auto& [version, folder] : found) {
+        folders.push_back(std::move(folder));
+    }
+    return folders;
+}
+
 class Search {
 public:
     Search(const DiscoveryEnvironment& environment, RememberedFingerprints& fingerprints,
@@ -141,9 +161,21 @@ private:
                 return true;
             }
         }
-        return std::any_of(
-            environment_.toolkit_places.begin(), environment_.toolkit_places.end(),
-            [&](const fs::path& place) { return add_toolkit(place, place.string()); });
+        return std::any_of(environment_.toolkit_places.begin(), environment_.toolkit_places.end(),
+                           [&](const fs::path& place) {
+                               // Listed only now: where the places before it serve, a warm start
+                               // need not look.
+                               return place.filename() == kVersioned
+                                          ? add_versioned(place.parent_path())
+                                          : add_toolkit(place, place.string());
+                           });
+    }
+
+    bool add_versioned(const fs::path& parent) {
+        const std::vector<fs::path> toolkits = versioned_toolkits(parent);
+        return std::any_of(toolkits.begin(), toolkits.end(), [&](const fs::path& toolkit) {
+            return add_toolkit(toolkit, toolkit.string());
+        });
     }
 
     bool wheels() {
@@ -343,34 +375,12 @@ std::vector<NvrtcCandidate> collect(const DiscoveryEnvironment& environment, Sea
     return found;
 }
 
-// /usr/local/cuda-12.9 and cuda-13.0, newest first.
-std::vector<fs::path> versioned_toolkits() {
-    std::vector<std::pair<std::pair<int, int>, fs::path>> found;
-    for (const fs::path& folder : subfolders("/usr/local", "cuda-")) {
-        const Version version = version_behind(folder.filename().native(), "cuda-");
-        if (version.major >= kOldestMajor) {
-            found.emplace_back(std::pair(version.major, version.minor), folder);
-        }
-    }
-    std::sort(found.rbegin(), found.rend());
-    std::vector<fs::path> folders;
-    folders.reserve(found.size());
-    for (auto& [version, folder] : found) {
-        folders.push_back(std::move(folder));
-    }
-    return folders;
-}
-
 }  // namespace
 
 DiscoveryEnvironment DiscoveryEnvironment::of_process() {
     DiscoveryEnvironment process;
     process.variable = [](const char* name) { return environment(name); };
-    process.toolkit_places = {"/usr/local/cuda"};
-    for (fs::path& folder : versioned_toolkits()) {
-        process.toolkit_places.push_back(std::move(folder));
-    }
-    process.toolkit_places.emplace_back("/opt/cuda");
+    process.toolkit_places = {"/usr/local/cuda", fs::path("/usr/local") / kVersioned, "/opt/cuda"};
 #if defined(__aarch64__)
     process.toolkit_places.emplace_back("/usr/lib/aarch64-linux-gnu");
 #else

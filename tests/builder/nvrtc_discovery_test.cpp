@@ -162,6 +162,21 @@ TEST_CASE("CUDA_PATH comes before CUDA_HOME, and that before the usual places", 
     CHECK(found[1].found_via == "CUDA_HOME");
 }
 
+TEST_CASE(
+    "toolkits whose folders bear versions are taken newest first, where they stand in the list",
+    "[discovery]") {
+    Machine machine;
+    machine.toolkits = {machine.path("cuda"), machine.path("local/cuda-*"), machine.path("opt")};
+    test::plant_nvrtc(machine.path("local/cuda-12.9/lib64"), 12, 9);
+    test::plant_nvrtc(machine.path("local/cuda-13.0/lib64"), 13, 0);
+    test::plant_nvrtc(machine.path("local/cuda-11.8/lib64"), 11, 8);
+    test::plant_nvrtc(machine.path("opt/lib64"), 13, 1);
+
+    CHECK(usable(machine.quick()) == Paths{machine.path("local/cuda-13.0/lib64/libnvrtc.so.13"),
+                                           machine.path("local/cuda-12.9/lib64/libnvrtc.so.12"),
+                                           machine.path("opt/lib64/libnvrtc.so.13")});
+}
+
 TEST_CASE("one folder's several NVRTC are taken newest first", "[discovery]") {
     Machine machine;
     machine.toolkits = {machine.path("lib")};

@@ -30,7 +30,7 @@ struct NvrtcCandidate {
 struct DiscoveryEnvironment {
     std::function<std::optional<std::string>(const char*)> variable;
     std::vector<std::filesystem::path>
-        toolkit_places;  // "/usr/local/cuda", "/usr/local/cuda-13.0", ...
+        toolkit_places;  // "/usr/local/cuda", "/usr/local/cuda-*" (newest first), ...
     std::vector<std::filesystem::path>
         site_places;  // Python site directories, or folders of python3.*/site-packages
     bool use_loader = true;
