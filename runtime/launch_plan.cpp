@@ -10,11 +10,9 @@ namespace {
 constexpr std::int64_t kChunkBytes = 16;
 constexpr std::int64_t kGroupsThreads = 256;
 
-// A thread keeps one chunk in registers: where a group has no more chunks than a warp has lanes,
-// nothing is read twice.
-constexpr std::int64_t kMaxGroupsChunks = 64;  // of `groups`: two a lane
-// Of `block`, two a thread up to here, so that the group's parameters, which each thread computes,
-// are shared by some work; and blocks small enough that several of a multiprocessor's take turns.
+// Two chunks a thread of `block`, so that the group's parameters, which each thread computes, are
+// shared by some work; up to here in blocks small enough that several of a multiprocessor's take
+// turns.
 constexpr std::int64_t kChunksOfHalfBlock = 2048;
 constexpr std::int64_t kMaxBlockChunks = 4096;  // of a block that is sure to find its group in L1
 
@@ -58,11 +56,10 @@ FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
     const std::int64_t chunks = divide_up(shape.group_size, kChunkBytes / shape.element_bytes);
     const std::int64_t multiprocessors = std::max(facts.multiprocessors, 1);
 
-    if (chunks <= kMaxGroupsChunks) {
+    if (chunks <= kMaxLanes * shape.chunks_a_lane) {
         plan.kernel = shape.aligned ? FakeQuantizeKernel::groups : FakeQuantizeKernel::any;
         plan.block = static_cast<std::uint32_t>(kGroupsThreads);
-        const std::int64_t lanes =
-            std::min(power_of_two_up(divide_up(chunks, shape.chunks_a_lane)), kMaxLanes);
+        const std::int64_t lanes = power_of_two_up(divide_up(chunks, shape.chunks_a_lane));
         plan.lanes = static_cast<std::uint32_t>(lanes);
         plan.grid = grid_for(divide_up(shape.groups, kGroupsThreads / lanes));
         return plan;
@@ -73,10 +70,12 @@ FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
     if (chunks <= kMaxBlockChunks || shape.groups >= 2 * multiprocessors ||
         shape.group_size < 2 * kMinSlice) {
         plan.kernel = shape.aligned ? FakeQuantizeKernel::block : FakeQuantizeKernel::any;
-        const std::int64_t threads = divide_up(divide_up(chunks, shape.chunks_a_thread), 32) * 32;
-        const std::int64_t cap = chunks <= kChunksOfHalfBlock ? 512 : 1024;
-        plan.block = static_cast<std::uint32_t>(std::clamp<std::int64_t>(
-            threads, std::min<std::int64_t>(128, most_threads), std::min(cap, most_threads)));
+        const auto whole_warps = [](std::int64_t threads) { return divide_up(threads, 32) * 32; };
+        const std::int64_t cap =
+            std::min<std::int64_t>(chunks <= kChunksOfHalfBlock ? 512 : 1024, most_threads);
+        const std::int64_t least = std::min<std::int64_t>({128, whole_warps(chunks), cap});
+        plan.block = static_cast<std::uint32_t>(
+            std::clamp(whole_warps(divide_up(chunks, shape.chunks_a_thread)), least, cap));
         plan.lanes = plan.block;
         plan.grid = grid_for(shape.groups);
         const std::int64_t beyond = (chunks - plan.block) * kChunkBytes;

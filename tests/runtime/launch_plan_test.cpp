@@ -76,17 +76,21 @@ TEST_CASE("a plan can be launched, whatever the shape", "[runtime]") {
 }
 
 TEST_CASE("small groups share a warp", "[runtime]") {
-    for (const std::int64_t size : {1, 8, 16, 64, 100, 512}) {
+    for (const std::int64_t size : {1, 8, 16, 64, 100, 256}) {
         CAPTURE(size);
         const FakeQuantizePlan plan = plan_of(4096, size);
         CHECK(plan.kernel == FakeQuantizeKernel::groups);
-        // At most two chunks of eight values a lane.
-        CHECK(plan.lanes * 2 * 8 >= size);
+        // One chunk of eight values a lane, or none.
+        CHECK(plan.lanes * 8 >= size);
+        CHECK(static_cast<std::int64_t>(plan.grid) * plan.block / plan.lanes >= 4096);
     }
     CHECK(plan_of(1 << 20, 16).lanes == 2);
     CHECK(plan_of(1 << 20, 64).lanes == 8);
     CHECK(plan_of(1 << 20, 64, 4).lanes == 16);
-    CHECK(plan_of(1 << 20, 512).lanes == 32);
+    CHECK(plan_of(1 << 20, 256).lanes == 32);
+    const FakeQuantizeShape two{.groups = 1 << 20, .group_size = 512, .chunks_a_lane = 2};
+    CHECK(plan_fake_quantize(two, kHopper).kernel == FakeQuantizeKernel::groups);
+    CHECK(plan_fake_quantize(two, kHopper).lanes == 32);
 }
 
 TEST_CASE("groups of a block's size get a block each", "[runtime]") {
@@ -94,6 +98,8 @@ TEST_CASE("groups of a block's size get a block each", "[runtime]") {
     CHECK(plan.kernel == FakeQuantizeKernel::block);
     CHECK(plan.grid == 16384);
     CHECK(plan.block == 256);
+    CHECK(plan_of(16384, 512).block == 64);
+    CHECK(plan_of(16384, 1024).block == 128);
     CHECK(plan_of(8, 32768).kernel == FakeQuantizeKernel::block);
     CHECK(plan_of(8, 32768).block == 1024);
 }
