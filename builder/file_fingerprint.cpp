@@ -172,37 +172,56 @@ bool write_all(int file, std::string_view text) {
     return true;
 }
 
-}  // namespace
+Descriptor open_library(const std::filesystem::path& file) {
+    return Descriptor(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+}
 
-FileFingerprint read_fingerprint(const std::filesystem::path& file) {
-    const Descriptor opened(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    struct stat status {};
+// Nothing where the library has no build-id: only its bytes tell it from another one then.
+std::optional<FileFingerprint> read_quickly(const Descriptor& opened, struct stat& status) {
     if (!opened.is_open() || ::fstat(opened.value(), &status) != 0) {
-        return {{}, fmt::format("cannot be opened: {}", std::strerror(errno))};
+        return FileFingerprint{{}, fmt::format("cannot be opened: {}", std::strerror(errno))};
     }
     Elf64_Ehdr header{};
     if (!S_ISREG(status.st_mode) || !read_object(opened.value(), 0, header) ||
         std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
         header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_type != ET_DYN ||
         header.e_machine != kMachine) {
-        return {{}, "is not a shared library of this machine's kind"};
+        return FileFingerprint{{}, "is not a shared library of this machine's kind"};
     }
     if (auto id = read_build_id(opened.value(), header)) {
-        return {*std::move(id), {}};
+        return FileFingerprint{*std::move(id), {}};
     }
+    return std::nullopt;
+}
+
+FileFingerprint read_slowly(const Descriptor& opened, const struct stat& status) {
     if (auto ends = hash_ends(opened.value(), static_cast<std::uint64_t>(status.st_size))) {
         return {*std::move(ends), {}};
     }
     return {{}, "cannot be read to its end"};
 }
 
+}  // namespace
+
+FileFingerprint read_fingerprint(const std::filesystem::path& file) {
+    const Descriptor opened = open_library(file);
+    struct stat status {};
+    const auto quick = read_quickly(opened, status);
+    return quick ? *quick : read_slowly(opened, status);
+}
+
 RememberedFingerprints::RememberedFingerprints(std::filesystem::path cache_root)
     : cache_root_(std::move(cache_root)) {}
 
 FileFingerprint RememberedFingerprints::of(const std::filesystem::path& file) {
+    const Descriptor opened = open_library(file);
     struct stat status {};
-    if (cache_root_.empty() || ::stat(file.c_str(), &status) != 0) {
-        return read_fingerprint(file);
+    // A build-id is three small reads, fewer than the memory takes.
+    if (const auto quick = read_quickly(opened, status)) {
+        return *quick;
+    }
+    if (cache_root_.empty()) {
+        return read_slowly(opened, status);
     }
     if (!loaded_) {
         load();
@@ -211,7 +230,7 @@ FileFingerprint RememberedFingerprints::of(const std::filesystem::path& file) {
     if (const auto found = known_.find(key); found != known_.end()) {
         return {found->second, {}};
     }
-    FileFingerprint fresh = read_fingerprint(file);
+    FileFingerprint fresh = read_slowly(opened, status);
     if (!fresh.text.empty()) {
         if (known_.size() >= kMostFiles) {
             known_.clear();

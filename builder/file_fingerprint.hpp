@@ -15,9 +15,9 @@ struct FileFingerprint {
 };
 [[nodiscard]] FileFingerprint read_fingerprint(const std::filesystem::path& file);
 
-/// Fingerprints remembered in <cache root>/v1/toolchains.json, by the file's device, inode,
-/// modification time and size: no library is opened on a warm start. A damaged or foreign file
-/// counts as absent; a write that fails is forgotten. One thread at a time.
+/// Fingerprints of libraries without a build-id, remembered in <cache root>/v1/toolchains.json by
+/// the file's device, inode, modification time and size, so that a warm start need not hash. A
+/// damaged or foreign file counts as absent; a write that fails is forgotten. One thread at a time.
 class RememberedFingerprints {
 public:
     /// An empty root remembers nothing. Nothing is read before the first use.

@@ -36,7 +36,7 @@ constexpr bool kStochastic = OPFORGE_STOCHASTIC != 0;
 constexpr bool kAlignedOnly = OPFORGE_KERNELS < 2;
 constexpr bool kMayKeep = OPFORGE_KERNELS == 1;
 // Random numbers need the registers: more threads at a time are worth more than a chunk kept.
-constexpr bool kHoldFirst = !kStochastic;
+[[maybe_unused]] constexpr bool kHoldFirst = !kStochastic;
 
 #if OPFORGE_ASYMMETRIC
 using Range = ExtremaRange<Element>;
@@ -45,8 +45,8 @@ using Range = MagnitudeRange<Element>;
 #endif
 
 // Most threads that `block`, `range` and `apply` are launched with, and those of `groups`.
-constexpr u32 kBlockThreads = 1024;
-constexpr u32 kGroupsThreads = 256;
+[[maybe_unused]] constexpr u32 kBlockThreads = 1024;
+[[maybe_unused]] constexpr u32 kGroupsThreads = 256;
 
 /// What turns an element of one group into its quantized self. A poisoned group has NaN factors:
 /// every output is NaN.

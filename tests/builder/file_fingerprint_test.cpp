@@ -29,6 +29,11 @@ fs::path memory_file(const fs::path& root) {
     return root / "v1" / "toolchains.json";
 }
 
+// Without a build-id: what is remembered.
+std::string nameless_library(std::string_view filling) {
+    return test::fake_library("", test::kOwnMachine, filling);
+}
+
 // A library whose fingerprint is remembered below `root`.
 void remember(const fs::path& root, const fs::path& library) {
     RememberedFingerprints fingerprints(root);
@@ -127,11 +132,22 @@ TEST_CASE("any damaged byte of a library is read without harm", "[fingerprint]")
     }
 }
 
+TEST_CASE("a build-id is read anew each time, not remembered", "[fingerprint]") {
+    const test::TemporaryDirectory folder;
+    const fs::path library = folder.path() / "lib.so";
+    test::write_file(library, nameless_library("0123456789"));
+    remember(folder.path(), library);
+    plant(folder.path());
+    test::write_file(library, test::fake_library("0123456789"));
+    RememberedFingerprints fingerprints(folder.path());
+    CHECK(fingerprints.of(library).text == hex("0123456789"));
+}
+
 TEST_CASE("a fingerprint is remembered by the next process", "[fingerprint]") {
     const test::TemporaryDirectory folder;
     const fs::path root = folder.path() / "deeper" / "cache";
     const fs::path library = folder.path() / "lib.so";
-    test::write_file(library, test::fake_library("0123456789"));
+    test::write_file(library, nameless_library("0123456789"));
     remember(root, library);
     REQUIRE(fs::exists(memory_file(root)));
     CHECK((fs::status(memory_file(root)).permissions() & fs::perms::mask) ==
@@ -145,17 +161,17 @@ TEST_CASE("a fingerprint is remembered by the next process", "[fingerprint]") {
 TEST_CASE("a library that was replaced is read anew", "[fingerprint]") {
     const test::TemporaryDirectory folder;
     const fs::path library = folder.path() / "lib.so";
-    test::write_file(library, test::fake_library("0123456789"));
+    test::write_file(library, nameless_library("0123456789"));
     remember(folder.path(), library);
-    test::write_file(library, test::fake_library("abcdefghij"));
+    test::write_file(library, nameless_library("abcdefghij"));
     fs::last_write_time(library, fs::file_time_type::clock::now() + std::chrono::seconds(5));
-    CHECK(RememberedFingerprints(folder.path()).of(library).text == hex("abcdefghij"));
+    CHECK(RememberedFingerprints(folder.path()).of(library).text == read_fingerprint(library).text);
 }
 
 TEST_CASE("a memory that another user could have written is not believed", "[fingerprint]") {
     const test::TemporaryDirectory folder;
     const fs::path library = folder.path() / "lib.so";
-    test::write_file(library, test::fake_library("0123456789"));
+    test::write_file(library, nameless_library("0123456789"));
     remember(folder.path(), library);
     plant(folder.path());
 
@@ -166,13 +182,13 @@ TEST_CASE("a memory that another user could have written is not believed", "[fin
         fs::rename(memory_file(folder.path()), folder.path() / "elsewhere.json");
         fs::create_symlink(folder.path() / "elsewhere.json", memory_file(folder.path()));
     }
-    CHECK(RememberedFingerprints(folder.path()).of(library).text == hex("0123456789"));
+    CHECK(RememberedFingerprints(folder.path()).of(library).text == read_fingerprint(library).text);
 }
 
 TEST_CASE("a damaged memory counts as absent and is replaced", "[fingerprint]") {
     const test::TemporaryDirectory folder;
     const fs::path library = folder.path() / "lib.so";
-    test::write_file(library, test::fake_library("0123456789"));
+    test::write_file(library, nameless_library("0123456789"));
     remember(folder.path(), library);
     const std::string good = test::read_file(memory_file(folder.path()));
     const std::vector<std::string> damages = {
@@ -201,7 +217,7 @@ TEST_CASE("a damaged memory counts as absent and is replaced", "[fingerprint]") 
 TEST_CASE("a value that is no fingerprint is read anew", "[fingerprint]") {
     const test::TemporaryDirectory folder;
     const fs::path library = folder.path() / "lib.so";
-    test::write_file(library, test::fake_library("0123456789"));
+    test::write_file(library, nameless_library("0123456789"));
     remember(folder.path(), library);
     for (const std::string value : {"", "../../x", "ABCDEF0123", "short", "line\nend"}) {
         auto json = nlohmann::json::parse(test::read_file(memory_file(folder.path())));
@@ -209,18 +225,19 @@ TEST_CASE("a value that is no fingerprint is read anew", "[fingerprint]") {
             one = value;
         }
         test::write_file(memory_file(folder.path()), json.dump());
-        CHECK(RememberedFingerprints(folder.path()).of(library).text == hex("0123456789"));
+        CHECK(RememberedFingerprints(folder.path()).of(library).text ==
+              read_fingerprint(library).text);
     }
 }
 
 TEST_CASE("a memory that cannot be written is no failure", "[fingerprint]") {
     const test::TemporaryDirectory folder;
     const fs::path library = folder.path() / "lib.so";
-    test::write_file(library, test::fake_library("0123456789"));
+    test::write_file(library, nameless_library("0123456789"));
     const fs::path root = folder.path() / "file";
     test::write_file(root, "not a directory");
     RememberedFingerprints fingerprints(root);
-    CHECK(fingerprints.of(library).text == hex("0123456789"));
+    CHECK(fingerprints.of(library).text == read_fingerprint(library).text);
     fingerprints.save();
     CHECK(test::read_file(root) == "not a directory");
 }
@@ -228,10 +245,10 @@ TEST_CASE("a memory that cannot be written is no failure", "[fingerprint]") {
 TEST_CASE("without a cache root nothing is remembered and nothing is written", "[fingerprint]") {
     const test::TemporaryDirectory folder;
     const fs::path library = folder.path() / "lib.so";
-    test::write_file(library, test::fake_library("0123456789"));
+    test::write_file(library, nameless_library("0123456789"));
     RememberedFingerprints fingerprints({});
-    CHECK(fingerprints.of(library).text == hex("0123456789"));
+    CHECK(fingerprints.of(library).text == read_fingerprint(library).text);
     fingerprints.save();
-    test::write_file(library, test::fake_library("abcdefghij"));
-    CHECK(fingerprints.of(library).text == hex("abcdefghij"));
+    test::write_file(library, nameless_library("abcdefghij"));
+    CHECK(fingerprints.of(library).text == read_fingerprint(library).text);
 }
