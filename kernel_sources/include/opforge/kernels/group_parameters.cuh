@@ -43,9 +43,11 @@ struct CodeScale {
     OPFORGE_DEVICE float operator()(float x) const { return x * first * second; }
 };
 
-/// A poisoned group has a NaN step, which makes every decoded value NaN.
+/// A poisoned group has a NaN step, which makes every decoded value NaN. RangeElement: the format
+/// in which the range was found; it makes no difference to the parameters.
+template <class RangeElement>
 struct SymmetricParameters {
-    using Range = MagnitudeRange<Fp32>;
+    using Range = MagnitudeRange<RangeElement>;
     static constexpr int kRecord = 1;
     CodeScale scale;
     float step;
@@ -65,8 +67,9 @@ private:
     }
 };
 
+template <class RangeElement>
 struct AsymmetricParameters {
-    using Range = ExtremaRange<Fp32>;
+    using Range = ExtremaRange<RangeElement>;
     static constexpr int kRecord = 2;
     CodeScale scale;
     float step;

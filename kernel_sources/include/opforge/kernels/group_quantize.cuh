@@ -4,7 +4,9 @@
 //          eight values of a group, which is written as group `out`, and what belongs to them
 //   void   Source::keep(i64 group, i64 place, u32 count, const Loaded&, const Octet& decoded)
 //          what is left to do once the codes are known (error feedback); kFeedback says whether
-//   kDear  whether loading costs more than registers do
+//   RangeElement  the format in which ranges are found
+//   kDear  whether loading costs more than registers do; where it does not:
+//   void   Source::collect(i64 group, i64 place, u32 count, Collector&)  as it lies in memory
 // and Parameters, symmetric or asymmetric. Where loading is dear, a thread keeps its first eight
 // values between finding the range and encoding. What is beyond is read again, from L1 or L2: loops
 // with one small body compile in half the time of loops that keep all values in registers.
@@ -50,14 +52,18 @@ struct GroupQuantizer {
         const i64 start = slice.begin + 8 * lane;
 #pragma unroll 1
         for (i64 place = start; place < slice.end; place += 8 * lanes) {
-            const Loaded loaded =
-                source.load(slice.group, out, place, count_from(place, slice.end, 8));
+            const u32 count = count_from(place, slice.end, 8);
+            if constexpr (Source::kDear) {
+                const Loaded loaded = source.load(slice.group, out, place, count);
 #pragma unroll
-            for (int i = 0; i < 8; ++i) {
-                collector.include_word(__float_as_uint(loaded.values.value[i]));
-            }
-            if (Source::kDear && place == start) {
-                first = loaded;
+                for (int i = 0; i < 8; ++i) {
+                    collector.include_word(__float_as_uint(loaded.values.value[i]));
+                }
+                if (place == start) {
+                    first = loaded;
+                }
+            } else {
+                source.collect(slice.group, place, count, collector);
             }
         }
         return collector.range();

@@ -19,23 +19,43 @@ template <class Element>
 struct TensorSource {
     using Raw = typename Element::Raw;
     using Loaded = LoadedValues;
+    using RangeElement = Element;
     static constexpr bool kFeedback = false;
     static constexpr bool kDear = false;
     const QuantizeArguments& arguments;
 
     explicit OPFORGE_DEVICE TensorSource(const QuantizeArguments& given) : arguments(given) {}
     OPFORGE_DEVICE Loaded load(i64 group, i64, i64 place, u32 count) const {
-        const Raw* from =
-            static_cast<const Raw*>(arguments.input) + group * arguments.launch.group_size + place;
-        return {load_octet<Element>(from, count, arguments.launch.aligned != 0)};
+        return {load_octet<Element>(from(group, place), count, arguments.launch.aligned != 0)};
+    }
+    /// In words, several values at a time.
+    template <class Collector>
+    OPFORGE_DEVICE void collect(i64 group, i64 place, u32 count, Collector& collector) const {
+        constexpr int kChunk = Chunk<Element>::kCount;
+#pragma unroll
+        for (int first = 0; first < 8; first += kChunk) {
+            const Chunk<Element> chunk = load_chunk<Element>(
+                from(group, place), static_cast<u32>(first), count, arguments.launch.aligned != 0);
+#pragma unroll
+            for (int i = 0; i < Chunk<Element>::kWords; ++i) {
+                collector.include_word(chunk.word[i]);
+            }
+        }
     }
     OPFORGE_DEVICE void keep(i64, i64, u32, const Loaded&, const Octet&) const {}
+
+private:
+    OPFORGE_DEVICE const Raw* from(i64 group, i64 place) const {
+        return static_cast<const Raw*>(arguments.input) + group * arguments.launch.group_size +
+               place;
+    }
 };
 
 /// a = +0, then for each device in order a = W(a + W(decoded)): contract, section 8.
 template <class Element, class Record>
 struct SumSource {
     using Loaded = LoadedValues;
+    using RangeElement = Fp32;
     static constexpr bool kFeedback = false;
     static constexpr bool kDear = true;
     // Devices whose codes are under way at once.
@@ -150,6 +170,7 @@ template <class Element, class Source>
 struct FeedbackSource {
     using Raw = typename Element::Raw;
     using Loaded = LoadedWithError;
+    using RangeElement = Fp32;
     static constexpr bool kFeedback = true;
     static constexpr bool kDear = true;
     const QuantizeArguments& arguments;

@@ -12,9 +12,9 @@
 namespace opforge {
 
 #if OPFORGE_ASYMMETRIC
-using QuantizeParameters = AsymmetricParameters;
+using QuantizeParameters = AsymmetricParameters<QuantizeSource::RangeElement>;
 #else
-using QuantizeParameters = SymmetricParameters;
+using QuantizeParameters = SymmetricParameters<QuantizeSource::RangeElement>;
 #endif
 using Quantizer = GroupQuantizer<QuantizeSource, QuantizeParameters, kStochastic>;
 
