@@ -21,6 +21,13 @@ if(OPFORGE_SANITIZE)
   target_compile_options(opforge_strict INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 endif()
 
+if(OPFORGE_BUILD_FUZZERS)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "OPFORGE_BUILD_FUZZERS needs clang, for its libFuzzer: the preset `fuzz` has both")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 option(OPFORGE_COVERAGE "Instrument for gcov" OFF)
 if(OPFORGE_COVERAGE)
   add_compile_options(--coverage -O0 -g)

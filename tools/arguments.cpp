@@ -32,10 +32,12 @@ void add_common_options(CLI::App& app, Session& session) {
     app.add_option("--cache-dir", session.cache_dir,
                    "Cache folder, absolute (else OPFORGE_CACHE_DIR, XDG_CACHE_HOME, HOME)")
         ->option_text("DIR")
+        ->check(not_empty)
         ->group(kCommonOptions);
     app.add_option("--log-level", session.log_level,
                    "trace, debug, info, warning, error, off (else OPFORGE_LOG_LEVEL; warning)")
         ->option_text("LEVEL")
+        ->check(not_empty)
         ->group(kCommonOptions);
 }
 

@@ -165,6 +165,7 @@ main() {
         exit 0
         ;;
     *)
+        [[ $# == 0 ]] || say "not understood: $*"
         usage >&2
         exit 2
         ;;

@@ -140,6 +140,9 @@ CommandResult prewarm(const Options& options, const Session& session) {
     builder::BuilderContext context = session.builder_context();
     if (!options.policy.empty()) {
         context.policy = cache::parse_policy(options.policy);
+    } else if (const auto policy = environment("OPFORGE_POLICY")) {
+        // Read here once: a misspelt one is wrong usage, not a failure of each program.
+        context.policy = cache::parse_policy(*policy);
     }
     context.compiler = builder::nvrtc_compiler();  // one for all jobs: it is opened once
     const std::vector<builder::Target> targets = targets_to_prewarm(options.architectures);
@@ -156,12 +159,14 @@ void add_prewarm(CLI::App& app, Session& session) {
     verb.add_option("--arch", options->architectures,
                     "sm_90, 9.0a, 8.6+PTX, Hopper, native, all-major, ... "
                     "(else OPFORGE_ARCH, TORCH_CUDA_ARCH_LIST, native)")
-        ->option_text("LIST");
+        ->option_text("LIST")
+        ->check(not_empty);
     verb.add_option("--ops", options->ops, "Only these ops")->delimiter(',')->option_text("LIST");
     verb.add_option("--policy", options->policy,
                     "exact, compatible or offline (else OPFORGE_POLICY, exact where there is an "
                     "NVRTC)")
-        ->option_text("P");
+        ->option_text("P")
+        ->check(not_empty);
     verb.callback([options, &session] {
         session.action = [options, &session] { return prewarm(*options, session); };
     });

@@ -1,6 +1,7 @@
 // `opforge quantize`: what a bit width costs each tensor of a file, and, with -o, the file so
 // quantized.
 #include "device_argument.hpp"
+#include "number_argument.hpp"
 #include "progress.hpp"
 #include "quantize_file.hpp"
 #include "session.hpp"
@@ -13,6 +14,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <limits>
 #include <memory>
 #include <optional>
 
@@ -30,15 +32,15 @@ constexpr VerbText kText{
 
 struct Options {
     std::string input;
-    std::string output;
-    std::optional<std::int64_t> groups;
-    std::optional<std::int64_t> group_size;
-    int bits = 0;
+    std::optional<std::string> output;
+    std::optional<std::string> groups;
+    std::optional<std::string> group_size;
+    std::string bits;
     bool asymmetric = false;
     bool stochastic = false;
-    std::optional<std::uint64_t> seed;
+    std::optional<std::string> seed;
     std::string device = "cpu";
-    int threads = 0;
+    std::string threads = "0";
 };
 
 QuantizeSettings checked(const Options& options) {
@@ -46,32 +48,31 @@ QuantizeSettings checked(const Options& options) {
         throw InvalidArgument("give either --groups N (groups in each tensor) or --group-size N "
                               "(elements in each group)");
     }
-    if (options.groups.value_or(1) < 1 || options.group_size.value_or(1) < 1) {
-        throw InvalidArgument("--groups and --group-size take a number from 1");
-    }
-    if (options.bits < runtime::kMinBits || options.bits > runtime::kMaxBits) {
-        throw InvalidArgument(fmt::format("--bits {}: use {} to {}", options.bits,
-                                          runtime::kMinBits, runtime::kMaxBits));
-    }
     if (options.seed && !options.stochastic) {
         throw InvalidArgument("--seed is for stochastic rounding: add --sr");
     }
-    if (options.threads < 0) {
-        throw InvalidArgument("--threads takes a number from 1, or 0 for all");
-    }
     QuantizeSettings settings;
     settings.input = options.input;
-    if (!options.output.empty()) {
-        settings.output = options.output;
+    if (options.output) {
+        settings.output = *options.output;
     }
-    settings.groups = options.groups.value_or(0);
-    settings.group_size = options.group_size.value_or(0);
-    settings.bits = options.bits;
+    constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+    if (options.groups) {
+        settings.groups = parse_number<std::int64_t>("--groups", *options.groups, 1, kMost);
+    } else {
+        settings.group_size =
+            parse_number<std::int64_t>("--group-size", *options.group_size, 1, kMost);
+    }
+    settings.bits = parse_number("--bits", options.bits, runtime::kMinBits, runtime::kMaxBits);
     settings.asymmetric = options.asymmetric;
     settings.stochastic = options.stochastic;
-    settings.seed = options.seed.value_or(0);
+    if (options.seed) {
+        settings.seed = parse_number<std::uint64_t>("--seed", *options.seed, 0,
+                                                    std::numeric_limits<std::uint64_t>::max());
+    }
     settings.device = parse_device(options.device);
-    settings.threads = options.threads;
+    settings.threads =
+        parse_number("--threads", options.threads, 0, std::numeric_limits<int>::max());
     return settings;
 }
 
@@ -237,7 +238,8 @@ void add_quantize(CLI::App& app, Session& session) {
         ->option_text(" ")
         ->required();
     verb.add_option("-o,--output", options->output, "Write the quantized file here")
-        ->option_text("OUT");
+        ->option_text("OUT")
+        ->check(not_empty);
     verb.add_option("--groups", options->groups, "Groups in each tensor; must divide its elements")
         ->option_text("N");
     verb.add_option("--group-size", options->group_size, "Or: elements in each group")

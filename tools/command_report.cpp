@@ -14,8 +14,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <filesystem>
 #include <iterator>
 #include <string_view>
+#include <system_error>
 #include <unistd.h>
 
 namespace opforge::tools {
@@ -129,6 +132,22 @@ Section nvrtc_section() {
     return section;
 }
 
+// Why nothing can be kept there; "" where something can, as far as can be said without writing.
+std::string refusal_of(const std::filesystem::path& root) {
+    std::error_code error;
+    std::filesystem::path present = root;
+    while (!std::filesystem::exists(present, error) && present.has_relative_path()) {
+        present = present.parent_path();
+    }
+    if (!std::filesystem::is_directory(present, error)) {
+        return present.string() + " is not a folder";
+    }
+    if (::euidaccess(present.c_str(), W_OK | X_OK) != 0) {
+        return present.string() + ": " + std::generic_category().message(errno);
+    }
+    return {};
+}
+
 Section cache_section(const cache::CacheRoot& root) {
     Section section;
     section.text = root.path.empty()
@@ -137,8 +156,14 @@ Section cache_section(const cache::CacheRoot& root) {
     for (const std::string& refusal : root.refusals) {
         section.text += fmt::format("         passed over: {}\n", refusal);
     }
-    section.data = {
-        {"root", root.path.string()}, {"origin", root.origin}, {"refusals", root.refusals}};
+    const std::string refusal = root.path.empty() ? std::string() : refusal_of(root.path);
+    if (!refusal.empty()) {
+        section.text += fmt::format("         nothing can be kept there: {}\n", refusal);
+    }
+    section.data = {{"root", root.path.string()},
+                    {"origin", root.origin},
+                    {"refusals", root.refusals},
+                    {"unusable", refusal.empty() ? Json(nullptr) : Json(refusal)}};
     return section;
 }
 

@@ -11,7 +11,9 @@
 
 #include <cstdio>
 #include <exception>
+#include <fcntl.h>
 #include <string>
+#include <unistd.h>
 
 namespace {
 
@@ -53,21 +55,34 @@ CommandResult run(int count, const char* const* values, Session& session) {
     }
 }
 
-bool print(const std::string& text) {
-    return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
-           std::fflush(stdout) == 0;
+// A program may be started with its standard files closed. The next file that is opened would then
+// take their number, and a warning be written into an output. Standard output stays unwritable.
+void occupy_standard_files() {
+    for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        if (::fcntl(number, F_GETFD) < 0) {
+            // The lowest free number is this one.
+            static_cast<void>(::open("/dev/null", number == STDERR_FILENO ? O_WRONLY : O_RDONLY));
+        }
+    }
+}
+
+// Not fmt::print: that throws where the file refuses, and standard error may.
+bool print(std::FILE* file, const std::string& text) {
+    return std::fwrite(text.data(), 1, text.size(), file) == text.size() && std::fflush(file) == 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+    occupy_standard_files();
     opforge::tools::handle_termination_signals();
     Session session;
     const CommandResult result = run(argc, argv, session);
-    const bool printed = print(session.json ? opforge::tools::envelope(result) : result.text);
-    fmt::print(stderr, "{}", opforge::tools::format_problems(result.problems));
+    const bool printed =
+        print(stdout, session.json ? opforge::tools::envelope(result) : result.text);
+    print(stderr, opforge::tools::format_problems(result.problems));
     if (!printed) {
-        fmt::print(stderr, "opforge: standard output cannot be written\n");
+        print(stderr, "opforge: standard output cannot be written\n");
     }
     return static_cast<int>(printed ? result.code : ExitCode::disk_refused);
 }

@@ -14,6 +14,38 @@ std::size_t width_of(std::string_view text) {
     }));
 }
 
+// Bytes of the UTF-8 character that `text` begins with; 0 where it begins with none. Refused are
+// also overlong forms, surrogates and what lies past U+10FFFF, as by readers of the output.
+std::size_t utf8_length(std::string_view text) {
+    const auto at = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+    const unsigned first = at(0);
+    if (first < 0x80) {
+        return 1;
+    }
+    const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+    if (first < 0xC2 || first > 0xF4 || text.size() < length) {
+        return 0;
+    }
+    for (std::size_t i = 1; i < length; ++i) {
+        if ((at(i) & 0xC0U) != 0x80U) {
+            return 0;
+        }
+    }
+    const unsigned second = at(1);
+    const bool refused = (first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) ||
+                         (first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F);
+    return refused ? 0 : length;
+}
+
+// Control characters; U+0080 to U+009F are those of the upper half, which terminals obey as well.
+bool commands_terminal(std::string_view character) {
+    const auto first = static_cast<unsigned char>(character.front());
+    if (character.size() == 1) {
+        return (first < 0x20 && first != '\n' && first != '\t') || first == 0x7F;
+    }
+    return first == 0xC2 && static_cast<unsigned char>(character[1]) < 0xA0;
+}
+
 std::string with_subject(const Problem& problem) {
     return problem.subject.empty() ? problem.message : problem.subject + ": " + problem.message;
 }
@@ -62,13 +94,17 @@ std::string format_problems(std::span<const Problem> problems) {
 std::string printable(std::string_view text) {
     std::string result;
     result.reserve(text.size());
-    for (const char each : text) {
-        const auto code = static_cast<unsigned char>(each);
-        if ((code < 0x20 && each != '\n' && each != '\t') || code == 0x7F) {
-            result += fmt::format("\\x{:02x}", code);
+    while (!text.empty()) {
+        const std::size_t length = utf8_length(text);
+        const std::string_view character = text.substr(0, std::max<std::size_t>(length, 1));
+        if (length == 0 || commands_terminal(character)) {
+            for (const char each : character) {
+                result += fmt::format("\\x{:02x}", static_cast<unsigned char>(each));
+            }
         } else {
-            result.push_back(each);
+            result += character;
         }
+        text.remove_prefix(character.size());
     }
     return result;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -20,8 +21,13 @@ void for_each_piece(std::size_t pieces, int threads, const std::function<void(st
     };
     const auto helpers = std::min(static_cast<std::size_t>(thread_count(threads)), pieces);
     std::vector<std::jthread> others;
-    for (std::size_t i = 1; i < helpers; ++i) {
-        others.emplace_back(take_pieces);
+    try {
+        for (std::size_t i = 1; i < helpers; ++i) {
+            others.emplace_back(take_pieces);
+        }
+    } catch (const std::system_error&) {
+        // No more threads to be had (a process limit): those that started, and this one, do the
+        // work.
     }
     take_pieces();
 }

@@ -53,8 +53,14 @@ void Progress::update(std::uint64_t done, std::string_view doing) {
         return;
     }
     next_ = now + timing_.interval;
-    std::string text = printable(doing.substr(0, kTextWidth));
-    text.resize(std::min(text.size(), kTextWidth));
+    std::string text = printable(doing);
+    if (text.size() > kTextWidth) {
+        std::size_t end = kTextWidth;
+        while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) {
+            --end;  // not within a character
+        }
+        text.resize(end);
+    }
     if (terminal_) {
         out_ << "\r\x1b[K" << render_bar(done, total_, kBarWidth) << ' ' << text << std::flush;
         drawn_ = true;

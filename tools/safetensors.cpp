@@ -21,14 +21,19 @@ struct DtypeRow {
     std::optional<Dtype> element;
 };
 
-constexpr std::array<DtypeRow, 21> kDtypes = {{
-    {"F16", 16, Dtype::float16},  {"BF16", 16, Dtype::bfloat16}, {"F32", 32, Dtype::float32},
-    {"F64", 64, Dtype::float64},  {"I8", 8, Dtype::int8},        {"U8", 8, Dtype::uint8},
-    {"I16", 16, Dtype::int16},    {"I32", 32, Dtype::int32},     {"I64", 64, Dtype::int64},
-    {"BOOL", 8, Dtype::boolean},  {"U16", 16, std::nullopt},     {"U32", 32, std::nullopt},
-    {"U64", 64, std::nullopt},    {"C64", 64, std::nullopt},     {"F8_E4M3", 8, std::nullopt},
-    {"F8_E5M2", 8, std::nullopt}, {"F8_E8M0", 8, std::nullopt},  {"F6_E2M3", 6, std::nullopt},
-    {"F6_E3M2", 6, std::nullopt}, {"F4", 4, std::nullopt},       {"F4_E2M1", 4, std::nullopt},
+constexpr std::array<DtypeRow, 23> kDtypes = {{
+    {"F16", 16, Dtype::float16},      {"BF16", 16, Dtype::bfloat16},
+    {"F32", 32, Dtype::float32},      {"F64", 64, Dtype::float64},
+    {"I8", 8, Dtype::int8},           {"U8", 8, Dtype::uint8},
+    {"I16", 16, Dtype::int16},        {"I32", 32, Dtype::int32},
+    {"I64", 64, Dtype::int64},        {"BOOL", 8, Dtype::boolean},
+    {"U16", 16, std::nullopt},        {"U32", 32, std::nullopt},
+    {"U64", 64, std::nullopt},        {"C64", 64, std::nullopt},
+    {"F8_E4M3", 8, std::nullopt},     {"F8_E5M2", 8, std::nullopt},
+    {"F8_E8M0", 8, std::nullopt},     {"F6_E2M3", 6, std::nullopt},
+    {"F6_E3M2", 6, std::nullopt},     {"F4", 4, std::nullopt},
+    {"F4_E2M1", 4, std::nullopt},     {"F8_E4M3FNUZ", 8, std::nullopt},
+    {"F8_E5M2FNUZ", 8, std::nullopt},
 }};
 
 const DtypeRow* find_dtype(std::string_view name) {

@@ -21,4 +21,8 @@ builder::BuilderContext Session::builder_context() const {
     return context;
 }
 
+std::string not_empty(const std::string& value) {
+    return value.empty() ? "its value is empty" : "";
+}
+
 }  // namespace opforge::tools

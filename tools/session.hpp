@@ -36,6 +36,10 @@ struct VerbText {
     const char* description;
     const char* examples;
 };
+/// For CLI11's check(): refuses "". That is what a shell makes of a variable that is not set, and
+/// must not be taken for an option that was not given.
+[[nodiscard]] std::string not_empty(const std::string& value);
+
 /// Adds a verb with the options that all have (--json, --cache-dir, --log-level).
 CLI::App& add_verb(CLI::App& parent, Session& session, const VerbText& text);
 

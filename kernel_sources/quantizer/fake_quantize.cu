@@ -150,6 +150,8 @@ OPFORGE_DEVICE Elements apply_chunk(const Elements& in, i64 index, const GroupCo
     return out;
 }
 
+}  // namespace
+
 /// The share of one of `lanes` threads in finding a slice's range, and in applying it. A thread
 /// keeps its first chunk between the two; what is beyond is read again, from shared memory where
 /// the launch keeps it there, else from L1 or L2. Loops with one small body compile in half the
@@ -213,8 +215,6 @@ struct ThreadShare {
         }
     }
 };
-
-}  // namespace
 
 /// `lanes` threads a group, many groups a block. `reduce` gives every lane its group's range.
 template <class Reduce>

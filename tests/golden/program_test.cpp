@@ -127,6 +127,15 @@ void check_reference_vectors(const std::string& device) {
     }
 }
 
+TEST_CASE("results that cannot be written are a failure of their own", "[golden]") {
+    std::ostringstream out;
+    out.setstate(std::ios::badbit);
+    std::ostringstream err;
+    const std::vector<const char*> argv = {"opforge-golden", "--help"};
+    CHECK(golden::run_program(static_cast<int>(argv.size()), argv.data(), out, err) == 6);
+    CHECK_THAT(err.str(), Contains("cannot be written"));
+}
+
 }  // namespace
 
 TEST_CASE("exact vectors are counted by op and end with 0", "[golden]") {

@@ -41,6 +41,18 @@ TEST_CASE("control characters are spelt out, so that no name commands a terminal
     CHECK(tools::printable("a\x1b[31mb\r\x7f\n\tü") == "a\\x1b[31mb\\x0d\\x7f\n\tü");
 }
 
+TEST_CASE("what is not UTF-8, or a control character of the upper half, is spelt out", "[tools]") {
+    CHECK(tools::printable("a\xff\xc3") == "a\\xff\\xc3");
+    CHECK(tools::printable("\xc2\x9b[31m") == "\\xc2\\x9b[31m");
+    // An overlong "/", a surrogate, a code point past the last, a character cut short.
+    CHECK(tools::printable("\xc0\xaf") == "\\xc0\\xaf");
+    CHECK(tools::printable("\xed\xa0\x80") == "\\xed\\xa0\\x80");
+    CHECK(tools::printable("\xf4\x90\x80\x80") == "\\xf4\\x90\\x80\\x80");
+    CHECK(tools::printable("\xe2\x82") == "\\xe2\\x82");
+    const std::string good = "\xc2\xa0\xe2\x82\xac\xed\x9f\xbf\xf0\x9f\x99\x82\xf4\x8f\xbf\xbf";
+    CHECK(tools::printable(good) == good);
+}
+
 TEST_CASE("a table's columns are as wide as their widest cell", "[tools]") {
     const std::vector<std::vector<std::string>> rows = {
         {"name", "n"}, {"ü", "10"}, {"longer", "7"}};

@@ -113,6 +113,14 @@ TEST_CASE("prewarm goes through the programs of every op", "[tools]") {
     CHECK(missed == variants);
 }
 
+TEST_CASE("a misspelt OPFORGE_POLICY is wrong usage, told once", "[tools]") {
+    const OpforgeProgram program;
+    const auto answer = program.ask({"prewarm", "--arch", "sm_90"}, {{"OPFORGE_POLICY", "lax"}});
+    CHECK(answer.exit_code == 2);
+    CHECK(answer.error_kind() == "InvalidArgument");
+    CHECK(answer.json.at("errors").size() == 1);
+}
+
 TEST_CASE("prewarm needs a GPU only for native", "[tools]") {
     const OpforgeProgram program;
     const auto answer = program.ask({"prewarm"});

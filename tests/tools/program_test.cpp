@@ -1,5 +1,7 @@
 // The program as a whole: its help, its usage errors, its exit codes, its report.
 #include "opforge_program.hpp"
+#include "support/child_process.hpp"
+#include "tensor_file_writers.hpp"
 
 #include <opforge/builder/quantizer_builder.hpp>
 #include <opforge/runtime/op_table.hpp>
@@ -63,6 +65,13 @@ TEST_CASE("a usage error is exit code 2, says what was meant, and fits the envel
     CHECK_THAT(complaint({"quantize", "x", "--bits", "4", "--groups", "-2"}), Contains("from 1"));
     CHECK_THAT(complaint({"quantize", "x", "--bits", "4", "--groups", "1", "--seed", "3"}),
                Contains("--sr"));
+    CHECK_THAT(complaint({"quantize", "x", "--bits", "4", "--groups", "1", "--sr", "--seed", "-1"}),
+               Contains("--seed"));
+    CHECK_THAT(complaint({"quantize", "x", "--bits", "0x4", "--groups", "1"}), Contains("0x4"));
+    CHECK_THAT(complaint({"quantize", "x", "--bits", "4", "--groups", "1", "-o", ""}),
+               Contains("--output") && Contains("empty"));
+    CHECK_THAT(complaint({"report", "--cache-dir", ""}), Contains("empty"));
+    CHECK_THAT(complaint({"prewarm", "--arch", ""}), Contains("--arch") && Contains("empty"));
     CHECK_THAT(complaint({"quantize", "x", "--bits", "4", "--groups", "1", "--device", "tpu"}),
                Contains("cuda:N"));
     CHECK_THAT(complaint({"report", "--log-level", "loud"}), Contains("warning"));
@@ -76,6 +85,38 @@ TEST_CASE("a usage error is exit code 2, says what was meant, and fits the envel
     const auto answer = program.ask({"quantise"});
     CHECK(answer.exit_code == 2);
     CHECK(answer.error_kind() == "UsageError");
+}
+
+TEST_CASE("standard files that refuse or are closed neither end the program nor lose its exit code",
+          "[tools]") {
+    const TemporaryDirectory folder;
+    const auto code = [](const std::string& arguments) {
+        return run_program({"/bin/sh", "-c", std::string(OPFORGE_PROGRAM) + " " + arguments})
+            .exit_code;
+    };
+    CHECK(code("quantise 2> /dev/full") == 2);
+    CHECK(code("quantise 2>&-") == 2);
+    CHECK(code("report > /dev/full 2> /dev/full") == 6);
+    CHECK(code("report >&- 2>&-") == 6);
+    // A warning must not land in the file that is being written.
+    write_file(folder.path() / "in", safetensors_text({{"a", "F32", {1}, as_floats({1.0F})}}));
+    const std::string in = (folder.path() / "in").string();
+    const std::string out = (folder.path() / "out").string();
+    CHECK(code("quantize " + in + " -o " + out + " --groups 1 --bits 16 <&- >&- 2>&-") == 6);
+    CHECK(std::filesystem::file_size(out) == std::filesystem::file_size(in));
+}
+
+TEST_CASE("report says where nothing can be kept", "[tools]") {
+    const OpforgeProgram program;
+    const std::string file = (program.folder() / "file").string();
+    write_file(file, "not a folder");
+    const auto ask = [&program](const std::string& folder) {
+        return program.ask({"report", "--cache-dir", folder}).data().at("cache").at("unusable");
+    };
+    CHECK_THAT(ask(file).get<std::string>(), Contains("not a folder"));
+    CHECK_THAT(ask(file + "/below").get<std::string>(), Contains("not a folder"));
+    CHECK(ask((program.folder() / "none" / "yet").string()).is_null());
+    CHECK(std::filesystem::file_size(file) == 12);
 }
 
 TEST_CASE("options of every verb may stand before it or after it", "[tools]") {

@@ -195,6 +195,14 @@ TEST_CASE("a shape that does not fill its range is refused, also one that overfl
               .elements == 16);
 }
 
+TEST_CASE("the 8-bit floats of other vendors are dtypes to skip, not damage", "[tools]") {
+    for (const char* dtype : {"F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"}) {
+        INFO(dtype);
+        const std::string text = safetensors_text({WrittenTensor{"a", dtype, {8}, "12345678"}});
+        CHECK_FALSE(read(text).tensors.front().element.has_value());
+    }
+}
+
 TEST_CASE("a byte of the header changed at random never gets past the checks unseen", "[tools]") {
     const std::string whole = safetensors_text(
         {{"a", "F16", {4}, std::string(8, 'x')}, {"b", "I32", {2}, std::string(8, 'y')}},

@@ -61,7 +61,8 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv, std:
     app.footer(
         "Exit codes: 0 all exact (or skipped: an unknown op, or, for a dump, nothing expected); "
         "1 a case failed; 2 wrong usage;\n"
-        "4 bad or missing input files; 5 no usable NVRTC; 6 the dump cannot be written; 8 a "
+        "4 bad or missing input files; 5 no usable NVRTC; 6 the dump or the results cannot be "
+        "written; 8 a "
         "compile would\n"
         "have been needed offline; 9 no such device; 70 a defect of the program.");
     std::string device = "cpu";
@@ -154,7 +155,14 @@ int run_program(int argc, const char* const* argv, std::ostream& out, std::ostre
     try {
         int exit_code = 0;
         const auto arguments = parse_arguments(argc, argv, out, err, exit_code);
-        return arguments.has_value() ? run(*arguments, out) : exit_code;
+        if (arguments.has_value()) {
+            exit_code = run(*arguments, out);
+        }
+        // Who reads the lines must not take a full disk for a directory without failures.
+        if (!out.flush()) {
+            throw WriteError("write the results: standard output cannot be written");
+        }
+        return exit_code;
     } catch (const std::exception& error) {
         const int code = exit_code_of(error);
         err << "opforge-golden: " << error.what() << '\n';
