@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+#include <iostream>
 #include <limits>
 #include <sstream>
 #include <vector>
@@ -121,6 +123,13 @@ std::vector<float> make_values(const SweepCase& of, SplitMix& random) {
 }
 
 }  // namespace
+
+std::uint64_t first_seed(std::uint64_t usual, std::uint64_t cases) {
+    const char* const asked = std::getenv("SWEEP_SEED");
+    const std::uint64_t seed = asked == nullptr ? usual : std::strtoull(asked, nullptr, 10);
+    std::cout << "sweep of " << cases << " cases from seed " << seed << '\n';
+    return seed;
+}
 
 std::uint64_t SplitMix::next() noexcept {
     state_ += 0x9E3779B97F4A7C15U;

@@ -33,6 +33,11 @@ private:
     std::uint64_t state_;
 };
 
+/// The seed of a sweep's first case, whose others follow by one: `usual`, or what the environment
+/// says in SWEEP_SEED, a decimal number. Prints it with the count, so that a run can be repeated,
+/// and another one asked for.
+[[nodiscard]] std::uint64_t first_seed(std::uint64_t usual, std::uint64_t cases);
+
 enum class Pattern : std::uint8_t {
     normal,
     uniform,
