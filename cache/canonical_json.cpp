@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -203,62 +204,86 @@ private:
     int max_depth_;
 };
 
-std::string joined(std::vector<std::string> texts) {
-    std::sort(texts.begin(), texts.end());
-    std::string list = "[";
-    for (const std::string& text : texts) {
-        list += list.size() > 1 ? "," : "";
-        append_text(list, text);
+// Of sorted elements, the order made without copying one: `less` compares two of them, `write`
+// appends one.
+template <typename Element, typename Less, typename Write>
+void append_sorted(std::string& to, const std::vector<Element>& elements, Less less, Write write) {
+    std::vector<const Element*> order;
+    order.reserve(elements.size());
+    for (const Element& element : elements) {
+        order.push_back(&element);
     }
-    return list + ']';
+    std::sort(order.begin(), order.end(),
+              [&](const Element* a, const Element* b) { return less(*a, *b); });
+    const Element* before = nullptr;
+    for (const Element* element : order) {
+        to += before == nullptr ? "" : ",";
+        write(*element, before);
+        before = element;
+    }
 }
 
-// An object of texts.
-std::string joined(std::vector<std::pair<std::string, std::string>> members, const char* what) {
-    std::sort(members.begin(), members.end());
-    std::string object = "{";
-    for (std::size_t i = 0; i < members.size(); ++i) {
-        const auto& [name, value] = members[i];
-        if (i > 0 && members[i - 1].first == name) {
-            throw InvalidArgument(fmt::format(
-                "identify program: {} '{}' is given twice; pass each name once", what, name));
-        }
-        object += i > 0 ? "," : "";
-        append_text(object, name);
-        object += ':';
-        append_text(object, value);
-    }
-    return object + '}';
+void append_list(std::string& to, const std::vector<std::string>& texts) {
+    to += '[';
+    append_sorted(to, texts, std::less<>(),
+                  [&](const std::string& text, const std::string*) { append_text(to, text); });
+    to += ']';
+}
+
+// An object whose members are named by `name_of` and whose values `write` appends.
+template <typename Element, typename NameOf, typename Write>
+void append_members(std::string& to, const std::vector<Element>& elements, const char* what,
+                    NameOf name_of, Write write) {
+    to += '{';
+    append_sorted(
+        to, elements, [&](const Element& a, const Element& b) { return name_of(a) < name_of(b); },
+        [&](const Element& element, const Element* before) {
+            const std::string& name = name_of(element);
+            if (before != nullptr && name_of(*before) == name) {
+                throw InvalidArgument(fmt::format(
+                    "identify program: {} '{}' is given twice; pass each name once", what, name));
+            }
+            append_text(to, name);
+            to += ':';
+            write(element);
+        });
+    to += '}';
 }
 
 std::string inputs_text(const Request& request) {
-    std::vector<std::pair<std::string, std::string>> headers;
-    headers.reserve(request.headers.size());
-    for (const HeaderDigest& header : request.headers) {
-        headers.emplace_back(header.name, header.digest.hex());
-    }
-    std::string text = R"({"artifact_kind":)";
-    const auto append_member = [&text](const char* name, const std::string& value) {
-        text += ",\"";
+    std::string text;
+    text.reserve(4096);
+    const auto begin_member = [&text](const char* name) {
+        text += text.empty() ? "{\"" : ",\"";
         text += name;
         text += "\":";
-        text += value;
     };
-    const auto quoted = [](const std::string& value) {
-        std::string quotes;
-        append_text(quotes, value);
-        return quotes;
-    };
-    text += quoted(request.artifact_kind);
-    append_member("defines", joined(request.defines, "define"));
-    append_member("headers", joined(std::move(headers), "header"));
-    append_member("kernels", joined(request.kernels));
-    append_member("op", quoted(request.op));
-    append_member("options", joined(request.options));
-    append_member("program", quoted(request.program));
-    append_member("schema", fmt::format("{}", kSchema));
-    append_member("source", quoted(request.source.hex()));
-    append_member("target", quoted(request.target));
+    begin_member("artifact_kind");
+    append_text(text, request.artifact_kind);
+    begin_member("defines");
+    append_members(
+        text, request.defines, "define",
+        [](const auto& define) -> const std::string& { return define.first; },
+        [&](const auto& define) { append_text(text, define.second); });
+    begin_member("headers");
+    append_members(
+        text, request.headers, "header",
+        [](const HeaderDigest& header) -> const std::string& { return header.name; },
+        [&](const HeaderDigest& header) { append_text(text, header.digest.hex()); });
+    begin_member("kernels");
+    append_list(text, request.kernels);
+    begin_member("op");
+    append_text(text, request.op);
+    begin_member("options");
+    append_list(text, request.options);
+    begin_member("program");
+    append_text(text, request.program);
+    begin_member("schema");
+    text += fmt::format("{}", kSchema);
+    begin_member("source");
+    append_text(text, request.source.hex());
+    begin_member("target");
+    append_text(text, request.target);
     return text + '}';
 }
 

@@ -184,7 +184,9 @@ Request read_request(const Json& inputs) {
     request.target = reader.text("target");
     request.artifact_kind = reader.text("artifact_kind");
     // The digests below are taken of sorted lists; here a second spelling would pass for the first.
-    if (request != canonical(request)) {
+    // (Headers and defines are members of objects, which the parser sorts.)
+    if (!std::is_sorted(request.options.begin(), request.options.end()) ||
+        !std::is_sorted(request.kernels.begin(), request.kernels.end())) {
         throw reader.fault("has lists that are not sorted");
     }
     return request;
@@ -206,17 +208,21 @@ std::vector<KernelRecord> read_kernels(const Json& list) {
     return kernels;
 }
 
-// The document's own fields, its unknown ones left out.
-Json known_fields(Json& document, std::string& extra) {
-    Json known = Json::object();
+// Takes what is not known out of the document.
+std::string take_unknown_fields(Json& document) {
     Json unknown = Json::object();
     for (auto& [name, value] : document.items()) {
-        (is_known(name) ? known : unknown)[name] = std::move(value);
+        if (!is_known(name)) {
+            unknown[name] = std::move(value);
+        }
     }
-    if (!unknown.empty()) {
-        extra = dump_canonical(unknown, "unknown fields");
+    if (unknown.empty()) {
+        return {};
     }
-    return known;
+    for (const auto& [name, value] : unknown.items()) {
+        document.erase(name);
+    }
+    return dump_canonical(unknown, "unknown fields");
 }
 
 // The document, once its text is known to be sound, canonical and sealed.
@@ -299,8 +305,8 @@ IdentifiedManifest parse_identified_manifest(std::string_view text) {
     Json document = verified_document(text);
 
     Manifest manifest;
-    const Json known = known_fields(document, manifest.extra_json);
-    const Reader reader(known, "the manifest", kFields.size());
+    manifest.extra_json = take_unknown_fields(document);
+    const Reader reader(document, "the manifest", kFields.size());
     if (reader.integer("schema", 0, std::numeric_limits<int>::max()) != kSchema) {
         throw ManifestFault(Refusal::wrong_target, "another schema");
     }
