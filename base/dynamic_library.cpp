@@ -9,6 +9,7 @@ namespace opforge {
 
 DynamicLibrary::DynamicLibrary(const std::string& name) {
     ::dlerror();  // forget an older failure, so that the text below is this one's
+    // NOLINTNEXTLINE(cppcoreguidelines-prefer-member-initializer): only after the line above
     handle_ = ::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (handle_ == nullptr) {
         const char* text = ::dlerror();

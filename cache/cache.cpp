@@ -132,8 +132,9 @@ std::string_view to_string(Policy policy) noexcept {
 }
 
 Policy parse_policy(std::string_view text) {
-    const auto found = std::find_if(kPolicies.begin(), kPolicies.end(),
-                                    [&](Policy policy) { return to_string(policy) == text; });
+    const auto* const found = std::find_if(kPolicies.begin(), kPolicies.end(), [&](Policy policy) {
+        return to_string(policy) == text;
+    });
     if (found == kPolicies.end()) {
         throw InvalidArgument(fmt::format(
             "read cache policy: '{}' is not one; use exact, compatible or offline", text));

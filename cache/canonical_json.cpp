@@ -296,8 +296,9 @@ std::string toolchain_text(const Toolchain& toolchain) {
 }
 
 InvalidArgument not_utf8(std::string_view subject) {
-    return InvalidArgument(
+    InvalidArgument error(
         fmt::format("encode {}: a text in it is not valid UTF-8; convert it first", subject));
+    return error;
 }
 
 }  // namespace

@@ -211,7 +211,7 @@ std::vector<KernelRecord> read_kernels(const Json& list) {
 // Takes what is not known out of the document.
 std::string take_unknown_fields(Json& document) {
     Json unknown = Json::object();
-    for (auto& [name, value] : document.items()) {
+    for (const auto& [name, value] : document.items()) {
         if (!is_known(name)) {
             unknown[name] = std::move(value);
         }

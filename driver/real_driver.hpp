@@ -13,8 +13,8 @@ struct OpenedDriver {
     std::unique_ptr<const DriverApi> api;  // state.api, owned
 };
 
-/// Opens `library` (a path or a soname), checks its version, fills the table and calls cuInit. The
+/// Opens `name` (a path or a soname), checks its version, fills the table and calls cuInit. The
 /// library is never closed. Any thread; not memoised.
-[[nodiscard]] OpenedDriver open_driver(const std::string& library);
+[[nodiscard]] OpenedDriver open_driver(const std::string& name);
 
 }  // namespace opforge::driver

@@ -24,6 +24,7 @@ public:
     /// nullopt unless `text` is exactly 64 lower-case hexadecimal characters.
     [[nodiscard]] static std::optional<Digest> from_hex(std::string_view text) noexcept;
 
+    // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 sees a literal 0 in the default
     friend auto operator<=>(const Digest&, const Digest&) = default;
 
 private:
