@@ -23,11 +23,11 @@ Request canonical(Request request) {
 }
 
 std::string canonical_inputs(const Request& request) {
-    return canonical_identity(request, {}).inputs;
+    return inputs_text(request);
 }
 
 std::string canonical_toolchain(const Toolchain& toolchain) {
-    return canonical_identity({}, toolchain).toolchain;
+    return toolchain_text(toolchain);
 }
 
 Digest want_digest(const Request& request) {

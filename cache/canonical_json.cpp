@@ -250,7 +250,7 @@ void append_members(std::string& to, const std::vector<Element>& elements, const
     to += '}';
 }
 
-std::string inputs_text(const Request& request) {
+std::string write_inputs(const Request& request) {
     std::string text;
     text.reserve(4096);
     const auto begin_member = [&text](const char* name) {
@@ -287,7 +287,7 @@ std::string inputs_text(const Request& request) {
     return text + '}';
 }
 
-std::string toolchain_text(const Toolchain& toolchain) {
+std::string write_toolchain(const Toolchain& toolchain) {
     std::string text = R"({"fingerprint":)";
     append_text(text, toolchain.fingerprint);
     text += fmt::format(R"(,"major":{},"minor":{},"name":)", toolchain.major, toolchain.minor);
@@ -324,12 +324,24 @@ std::string json_fault(std::string_view text, int max_depth) {
     return inspector.fault();
 }
 
-CanonicalIdentity canonical_identity(const Request& request, const Toolchain& toolchain) {
+std::string inputs_text(const Request& request) {
     try {
-        return {inputs_text(request), toolchain_text(toolchain)};
+        return write_inputs(request);
     } catch (const Json::type_error&) {
-        throw not_utf8("the request and its toolchain");
+        throw not_utf8("the request");
     }
+}
+
+std::string toolchain_text(const Toolchain& toolchain) {
+    try {
+        return write_toolchain(toolchain);
+    } catch (const Json::type_error&) {
+        throw not_utf8("the toolchain");
+    }
+}
+
+CanonicalIdentity canonical_identity(const Request& request, const Toolchain& toolchain) {
+    return {inputs_text(request), toolchain_text(toolchain)};
 }
 
 Digest full_digest(const CanonicalIdentity& identity) {

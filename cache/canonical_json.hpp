@@ -37,13 +37,17 @@ struct MemberPlace {
 /// object, or a number that is not an integer of 64 bits.
 [[nodiscard]] std::string json_fault(std::string_view text, int max_depth);
 
+/// @throws InvalidArgument where two headers or two defines share a name: such a request names no
+/// one program.
+[[nodiscard]] std::string inputs_text(const Request& request);
+[[nodiscard]] std::string toolchain_text(const Toolchain& toolchain);
+
 /// What both digests of an entry are taken of, written once.
 struct CanonicalIdentity {
     std::string inputs;     // hashes to the want digest
     std::string toolchain;  // with the inputs, hashes to the full digest
 };
-/// @throws InvalidArgument where two headers or two defines share a name: such a request names no
-/// one program.
+/// @throws as inputs_text
 [[nodiscard]] CanonicalIdentity canonical_identity(const Request& request,
                                                    const Toolchain& toolchain);
 /// The digest of the inputs with the toolchain among them.
