@@ -10,6 +10,14 @@ find_package(ZLIB)
 set(OPENSSL_USE_STATIC_LIBS TRUE)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 
+# Highway, of which only headers are used: the host backend's vectors. It brings no CMake package on Debian.
+find_path(OPFORGE_HIGHWAY_INCLUDE_DIR hwy/highway.h DOC "Folder of hwy/highway.h")
+if(NOT OPFORGE_HIGHWAY_INCLUDE_DIR)
+  message(FATAL_ERROR "opforge needs Highway's headers: install libhwy-dev, or set OPFORGE_HIGHWAY_INCLUDE_DIR")
+endif()
+add_library(opforge_highway INTERFACE)
+target_include_directories(opforge_highway SYSTEM INTERFACE ${OPFORGE_HIGHWAY_INCLUDE_DIR})
+
 # CUDA's headers are all that is needed of a toolkit. find_package(CUDAToolkit) is only a hint: it fails where
 # nothing but the wheels of the headers is installed.
 find_package(CUDAToolkit QUIET)
