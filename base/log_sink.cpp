@@ -1,4 +1,5 @@
 #include <opforge/base/environment.hpp>
+#include <opforge/base/fork_safe_mutex.hpp>
 #include <opforge/base/log_sink.hpp>
 
 #include <spdlog/logger.h>
@@ -32,8 +33,10 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
 }
 
 struct State {
-    std::mutex mutex;
-    std::shared_ptr<const LogSink> sink;       // null: the default one
+    ForkSafeMutex mutex{ForkOrder::leaf};
+    std::shared_ptr<const LogSink> sink;  // null: the default one
+    // One message at a time. Not spdlog's own mutex: a fork would not wait for that one.
+    ForkSafeMutex fallback_mutex{ForkOrder::leaf};
     std::unique_ptr<spdlog::logger> fallback;  // made on the first message; in no registry
     std::atomic<LogLevel> level;
 
@@ -90,20 +93,21 @@ void log(LogLevel level, std::string_view message) {
     {
         const std::lock_guard lock(state().mutex);
         sink = state().sink;
-        if (!sink && !state().fallback) {
-            auto target = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
-            state().fallback = std::make_unique<spdlog::logger>("opforge", std::move(target));
-            state().fallback->set_level(spdlog::level::trace);
-            state().fallback->set_pattern("%n: %^%l%$: %v");
-        }
     }
     // Outside the lock: a sink may itself set the sink, and a slow one must not hold other threads'
     // settings.
     if (sink) {
         (*sink)(level, message);
-    } else {
-        state().fallback->log(to_spdlog(level), "{}", message);
+        return;
     }
+    const std::lock_guard lock(state().fallback_mutex);
+    if (!state().fallback) {
+        auto target = std::make_shared<spdlog::sinks::stderr_color_sink_st>();
+        state().fallback = std::make_unique<spdlog::logger>("opforge", std::move(target));
+        state().fallback->set_level(spdlog::level::trace);
+        state().fallback->set_pattern("%n: %^%l%$: %v");
+    }
+    state().fallback->log(to_spdlog(level), "{}", message);
 }
 
 }  // namespace opforge
