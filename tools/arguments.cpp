@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <span>
 #include <string_view>
 
@@ -122,7 +123,11 @@ CLI::App& add_verb(CLI::App& parent, Session& session, const VerbText& text) {
 
 std::optional<CommandResult> parse_arguments(int count, const char* const* values,
                                              Session& session) {
-    CLI::App app(kDescription, "opforge");
+    const std::span<const char* const> words(values, static_cast<std::size_t>(count));
+    if (!words.empty()) {
+        session.program = std::filesystem::path(words.front()).filename().string();
+    }
+    CLI::App app(kDescription, session.program);
     app.formatter(std::make_shared<HelpFormatter>());
     app.footer(kExamples);
     app.require_subcommand(1);
@@ -134,7 +139,6 @@ std::optional<CommandResult> parse_arguments(int count, const char* const* value
     add_report(app, session);
     add_cache(app, session);
 
-    const std::span<const char* const> words(values, static_cast<std::size_t>(count));
     try {
         app.parse(count, values);
         return std::nullopt;

@@ -1,6 +1,5 @@
 // `opforge prewarm`: compiles ops for a list of architectures into the cache. Needs no GPU and no
 // driver.
-#include "ops.hpp"
 #include "progress.hpp"
 #include "session.hpp"
 #include "target_list.hpp"
@@ -46,12 +45,13 @@ struct Job {
     builder::Target target;
 };
 
-std::vector<Job> jobs_for(const Options& options, const builder::BuilderContext& context,
+std::vector<Job> jobs_for(const Options& options, const builder::OpCatalog& catalog,
+                          const builder::BuilderContext& context,
                           const std::vector<builder::Target>& targets) {
     std::vector<Job> jobs;
     std::set<std::pair<std::string, std::string>> seen;
-    for (const std::string& op : options.ops.empty() ? op_names() : options.ops) {
-        const auto builder = make_builder(op, context);
+    for (const std::string& op : options.ops.empty() ? catalog.names() : options.ops) {
+        const auto builder = catalog.make(op, context);
         for (const builder::Target& asked : targets) {
             for (const builder::ProgramSpec& program : builder->programs()) {
                 // sm_90 and sm_90a are one entry for a program that does not want the suffix.
@@ -76,14 +76,15 @@ void fail_unkept(builder::BuildOutcome& outcome, const cache::CacheRoot& root) {
                           root.path.string());
 }
 
-std::vector<Item> build_all(const std::vector<Job>& jobs, builder::BuilderContext context) {
+std::vector<Item> build_all(const std::vector<Job>& jobs, const builder::OpCatalog& catalog,
+                            builder::BuilderContext context) {
     const cache::CacheRoot& root = context.cache->root();
     std::vector<Item> items;
     StandardErrorProgress progress(jobs.size());
     bool refused = false;
     for (const Job& job : jobs) {
         progress.update(items.size(), fmt::format("{} for {}", job.program, job.target.name()));
-        const auto builder = make_builder(job.op, context);
+        const auto builder = catalog.make(job.op, context);
         builder::BuildOutcome outcome = builder->build_program(job.target, job.program);
         const bool unkept = outcome.error.empty() && outcome.directory.empty();
         if (unkept || (refused && outcome.error_kind == "OfflineMiss")) {
@@ -146,7 +147,8 @@ CommandResult prewarm(const Options& options, const Session& session) {
     }
     context.compiler = builder::nvrtc_compiler();  // one for all jobs: it is opened once
     const std::vector<builder::Target> targets = targets_to_prewarm(options.architectures);
-    const std::vector<Item> items = build_all(jobs_for(options, context, targets), context);
+    const std::vector<Item> items =
+        build_all(jobs_for(options, *session.catalog, context, targets), *session.catalog, context);
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
     return result_of(items, taken.count());
 }

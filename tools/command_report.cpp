@@ -1,6 +1,5 @@
 // `opforge report`: everything one asks of a machine where something does not work, as ds_report
 // does.
-#include "ops.hpp"
 #include "session.hpp"
 #include "version.hpp"
 
@@ -8,6 +7,7 @@
 #include <opforge/builder/nvrtc_discovery.hpp>
 #include <opforge/driver/device.hpp>
 #include <opforge/driver/errors.hpp>
+#include <opforge/runtime/op_table.hpp>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <iterator>
+#include <span>
 #include <string_view>
 #include <system_error>
 #include <unistd.h>
@@ -177,6 +178,11 @@ Json numbers(runtime::SmallSet<int> set) {
     return result;
 }
 
+// What the op's module offers beyond kernels; a user's op has no such table.
+std::span<const runtime::OpInfo> functions_of(std::string_view op) {
+    return op == "quantizer" ? runtime::op_table() : std::span<const runtime::OpInfo>{};
+}
+
 /// The functions of an op's module. Each is compatible where its module is: all programs are built
 /// alike.
 Section function_section(std::string_view op, const std::vector<std::string>& programs,
@@ -211,11 +217,11 @@ Section function_section(std::string_view op, const std::vector<std::string>& pr
     return section;
 }
 
-Section op_section(const builder::BuilderContext& context,
+Section op_section(const builder::OpCatalog& catalog, const builder::BuilderContext& context,
                    const std::vector<driver::DeviceInfo>& found) {
     Section section{{}, Json::array()};
-    for (const std::string& name : op_names()) {
-        const auto builder = make_builder(name, context);
+    for (const std::string& name : catalog.names()) {
+        const auto builder = catalog.make(name, context);
         std::vector<std::string> programs;
         for (const builder::ProgramSpec& program : builder->programs()) {
             programs.push_back(program.name);
@@ -279,7 +285,7 @@ CommandResult report(const Session& session) {
     add("devices", device_section(found));
     add("nvrtc", nvrtc_section());
     add("cache", cache_section(context.cache->root()));
-    add("ops", op_section(context, found));
+    add("ops", op_section(*session.catalog, context, found));
     add("environment", environment_section());
     return result;
 }

@@ -1,8 +1,28 @@
 #include "help_formatter.hpp"
 
+#include <string_view>
 #include <utility>
 
 namespace opforge::tools {
+namespace {
+
+// Examples are written for `opforge`; a program of a user's has another name.
+std::string with_program_name(const std::string& examples, const CLI::App& app) {
+    constexpr std::string_view kOurs = "  opforge ";
+    const CLI::App* root = &app;
+    while (root->get_parent() != nullptr) {
+        root = root->get_parent();
+    }
+    const std::string theirs = "  " + root->get_name() + " ";
+    std::string text = examples;
+    for (std::size_t at = text.find(kOurs); at != std::string::npos;
+         at = text.find(kOurs, at + theirs.size())) {
+        text.replace(at, kOurs.size(), theirs);
+    }
+    return text;
+}
+
+}  // namespace
 
 HelpFormatter::HelpFormatter() {
     column_width(28);
@@ -17,7 +37,7 @@ std::string HelpFormatter::make_help(const CLI::App* app, std::string name,
     }
     std::string text = app->get_description() + "\n\n";
     if (!app->get_footer().empty()) {
-        text += "Examples:\n" + app->get_footer() + "\n";
+        text += "Examples:\n" + with_program_name(app->get_footer(), *app) + "\n";
     }
     text += make_usage(app, std::move(name));
     text += make_subcommands(app, mode);

@@ -3,7 +3,7 @@
 
 #include "output.hpp"
 
-#include <opforge/builder/op_builder.hpp>
+#include <opforge/builder/op_catalog.hpp>
 #include <opforge/cache/cache.hpp>
 
 #include <functional>
@@ -17,6 +17,11 @@ class App;
 namespace opforge::tools {
 
 struct Session {
+    /// `ops` must outlive the session.
+    explicit Session(const builder::OpCatalog& ops) : catalog(&ops) {}
+
+    const builder::OpCatalog* catalog;  // the ops that the verbs know
+    std::string program = "opforge";    // its name, as it was started
     bool json = false;
     std::string cache_dir;  // empty: as the environment says
     std::string log_level;  // empty: as the environment says

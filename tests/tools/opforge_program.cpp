@@ -10,7 +10,7 @@ namespace opforge::test {
 
 tools::ChildResult OpforgeProgram::run(const std::vector<std::string>& arguments,
                                        const Variables& variables) const {
-    std::vector<std::string> words = {OPFORGE_PROGRAM};
+    std::vector<std::string> words = {path_.string()};
     words.insert(words.end(), arguments.begin(), arguments.end());
     Variables environment = {{"HOME", folder().string()},
                              {"OPFORGE_CUDA_LIBRARY", (folder() / "no-driver.so").string()}};

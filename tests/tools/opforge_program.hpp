@@ -19,6 +19,10 @@ using Variables = std::vector<std::pair<std::string, std::optional<std::string>>
 
 class OpforgeProgram {
 public:
+    /// `path`: of a tool built on opforge::tool; default: `opforge`.
+    explicit OpforgeProgram(std::filesystem::path path = OPFORGE_PROGRAM)
+        : path_(std::move(path)) {}
+
     /// `variables` go on top of the controlled environment.
     [[nodiscard]] tools::ChildResult run(const std::vector<std::string>& arguments,
                                          const Variables& variables = {}) const;
@@ -41,6 +45,7 @@ public:
     }
 
 private:
+    std::filesystem::path path_;
     TemporaryDirectory home_;
 };
 

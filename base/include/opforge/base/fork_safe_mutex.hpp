@@ -3,6 +3,8 @@
 // ever, and work that another one had begun would never end.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <cstdint>
 #include <mutex>
 
@@ -13,7 +15,7 @@ enum class ForkOrder { outer, inner, leaf };
 
 /// A mutex that fork() waits for, and that is therefore free in the child. Hold it for as long as a
 /// fork may wait; never call fork() while holding it, and never take two of one order at once.
-class ForkSafeMutex {
+class OPFORGE_API ForkSafeMutex {
 public:
     explicit ForkSafeMutex(ForkOrder order = ForkOrder::outer);
     ForkSafeMutex(const ForkSafeMutex&) = delete;
@@ -30,6 +32,6 @@ private:
 
 /// How many forks lie between this process and the one that first asked. What was begun under
 /// another number was begun by threads that do not exist here.
-[[nodiscard]] std::uint64_t fork_generation() noexcept;
+[[nodiscard]] OPFORGE_API std::uint64_t fork_generation() noexcept;
 
 }  // namespace opforge

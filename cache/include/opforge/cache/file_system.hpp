@@ -3,6 +3,8 @@
 // is open; where one has several components ("v1/entries"), none of them may be a link.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -28,7 +30,7 @@ struct FileStatus {
 
 /// Each call returns its result or throws std::system_error with the errno; EINTR and short
 /// transfers never show, unless there is no end to them.
-class FileSystem {
+class OPFORGE_API FileSystem {
 public:
     FileSystem() = default;
     FileSystem(const FileSystem&) = delete;
@@ -80,6 +82,6 @@ public:
 };
 
 /// The real one; lives as long as the process.
-[[nodiscard]] FileSystem& posix_file_system();
+[[nodiscard]] OPFORGE_API FileSystem& posix_file_system();
 
 }  // namespace opforge::cache

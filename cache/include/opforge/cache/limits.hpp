@@ -1,6 +1,8 @@
 // How much a cache may hold. Values only.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <cstdint>
 #include <string_view>
 
@@ -16,10 +18,10 @@ struct Limits {
 /// "B" behind them or not.
 /// @param what  names the text in an error: "OPFORGE_CACHE_MAX_SIZE"
 /// @throws InvalidArgument for anything else
-[[nodiscard]] std::uint64_t parse_size(std::string_view text, std::string_view what);
+[[nodiscard]] OPFORGE_API std::uint64_t parse_size(std::string_view text, std::string_view what);
 
 /// The defaults, with OPFORGE_CACHE_MAX_SIZE in the place of `max_bytes` where it is set.
 /// @throws InvalidArgument where it is no size
-[[nodiscard]] Limits limits_of_environment();
+[[nodiscard]] OPFORGE_API Limits limits_of_environment();
 
 }  // namespace opforge::cache
