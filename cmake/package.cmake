@@ -3,7 +3,6 @@
 # Components of an installation: `runtime` (what a program needs to run), `development` (to be built against), `tools`.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
-set(opforge_default_shared ${BUILD_SHARED_LIBS})
 set(OPFORGE_PACKAGE_FOLDER ${CMAKE_INSTALL_LIBDIR}/cmake/opforge)
 
 # The static libraries, one a folder. Hosts that link them into a shared library of their own do not export them.

@@ -10,8 +10,11 @@
 namespace opforge::driver {
 namespace {
 
-constexpr int kInvalidValue = 1;    // CUDA_ERROR_INVALID_VALUE: no such parameter
-constexpr int kNotSupported = 801;  // CUDA_ERROR_NOT_SUPPORTED: the driver cannot say
+// What the driver answers: no such parameter; no context is current (it would say with one); it
+// cannot say at all.
+constexpr int kInvalidValue = 1;      // CUDA_ERROR_INVALID_VALUE
+constexpr int kInvalidContext = 201;  // CUDA_ERROR_INVALID_CONTEXT
+constexpr int kNotSupported = 801;    // CUDA_ERROR_NOT_SUPPORTED
 
 std::string refusal(const std::string& label, const std::string& what) {
     return fmt::format("kernel {}: {}; write the signature as the device code declares it", label,
@@ -27,7 +30,7 @@ void check_parameters(const DriverApi& api, KernelHandle kernel,
         std::size_t offset = 0;
         std::size_t size = 0;
         const int result = api.kernel_parameter(kernel, index, &offset, &size);
-        if (result == kNotSupported) {
+        if (result == kNotSupported || result == kInvalidContext) {
             return;
         }
         if (index == parameters.size()) {

@@ -2,6 +2,7 @@
 
 #include <opforge/base/error.hpp>
 #include <opforge/driver/context.hpp>
+#include <opforge/driver/errors.hpp>
 #include <opforge/driver/kernel.hpp>
 #include <opforge/driver/loaded_library.hpp>
 
@@ -78,6 +79,14 @@ TEST_CASE("a driver that cannot say is believed nothing", "[driver]") {
     const driver::LoadedLibrary library(driver, Bytes(1), "code");
     CHECK_NOTHROW(Scale(driver, library.kernel("scale"), "scale", nullptr));
     CHECK(driver.count("kernel_parameter") == 1);
+}
+
+TEST_CASE("a driver that says nothing without a context is not taken for a refusal", "[driver]") {
+    Machine machine({8, 8, 4});
+    machine.driver.fail_always("kernel_parameter", 201);
+    CHECK_NOTHROW(static_cast<void>(machine.scale()));
+    machine.driver.fail_always("kernel_parameter", 700);
+    CHECK_THROWS_AS(static_cast<void>(machine.scale()), DriverError);
 }
 
 TEST_CASE("a typed kernel keeps its owner alive", "[driver]") {
