@@ -96,6 +96,7 @@ struct DirectoryStore::Implementation {
     void keep_within_limits(std::uint64_t published_bytes);
     [[nodiscard]] Removal remove(const std::vector<StoredEntry>& entries,
                                  const std::set<std::string>& doomed, Run run);
+    [[nodiscard]] bool is_there_to_remove_from() const;
     void refuse_if_sealed() const;
     [[nodiscard]] std::string quarantine_remedy(Moved moved) const;
 };
@@ -360,7 +361,8 @@ void DirectoryStore::Implementation::keep_within_limits(std::uint64_t published_
     const auto fault = judge([&] {
         const std::vector<StoredEntry> entries = entries_by_use(store);
         std::set<std::string> doomed;
-        for (std::size_t i = 0; i < count_above(entries, store.options.limits); ++i) {
+        const std::size_t above = count_above(entries, store.options.limits);
+        for (std::size_t i = 0; i < above; ++i) {
             doomed.insert(entries[i].name);
         }
         static_cast<void>(remove(entries, doomed, Run::real));
@@ -401,14 +403,24 @@ void DirectoryStore::Implementation::refuse_if_sealed() const {
     }
 }
 
+// False where there is no cache. @throws CacheError where it is sealed or cannot be opened
+bool DirectoryStore::Implementation::is_there_to_remove_from() const {
+    try {
+        refuse_if_sealed();
+        return true;
+    } catch (const CacheError& error) {
+        if (error.code().value() != ENOENT) {
+            throw;
+        }
+        return false;
+    }
+}
+
 Removal DirectoryStore::prune(bool dry_run, const std::optional<Limits>& limits) {
     StoreContext& store = implementation_->store;
     const Run run = dry_run ? Run::dry : Run::real;
-    if (const auto missing = judge([&] { implementation_->refuse_if_sealed(); })) {
-        if (missing->refusal == Refusal::absent) {
-            return {};
-        }
-        implementation_->refuse_if_sealed();
+    if (!implementation_->is_there_to_remove_from()) {
+        return {};
     }
     const std::vector<StoredEntry> entries = entries_by_use(store);
     std::vector<std::string> names;
@@ -433,11 +445,8 @@ Removal DirectoryStore::prune(bool dry_run, const std::optional<Limits>& limits)
 Removal DirectoryStore::clear(bool dry_run) {
     StoreContext& store = implementation_->store;
     const Run run = dry_run ? Run::dry : Run::real;
-    if (const auto missing = judge([&] { implementation_->refuse_if_sealed(); })) {
-        if (missing->refusal == Refusal::absent) {
-            return {};
-        }
-        implementation_->refuse_if_sealed();
+    if (!implementation_->is_there_to_remove_from()) {
+        return {};
     }
     const std::vector<StoredEntry> entries = entries_by_use(store);
     std::set<std::string> doomed;
