@@ -31,7 +31,6 @@ public:
     [[nodiscard]] static EntryReader held(const SecureDirectory& entry,
                                           const std::string& entry_name);
 
-    [[nodiscard]] const FileStatus& status() const noexcept { return status_; }
     [[nodiscard]] std::filesystem::path path() const { return base_.path() / relative_; }
 
     /// All of these @throw ManifestFault for what is wrong with the entry, CacheError for what is
