@@ -46,6 +46,16 @@ bool may_be_late(const StoreContext& store, const Judgement& judgement, Lateness
     return on_network;
 }
 
+ReadManifest identified(const EntryReader& reader, const Request& wanted,
+                        const Toolchain& toolchain) {
+    ReadManifest read = reader.manifest();
+    check_identity(read.manifest, wanted, read.file.path);
+    if (read.manifest.toolchain != toolchain) {
+        throw ManifestFault(Refusal::wrong_target, "another toolchain made it", read.file.path);
+    }
+    return read;
+}
+
 Tally tally_of(const std::vector<StoredEntry>& entries) {
     Tally tally;
     for (const StoredEntry& entry : entries) {
@@ -84,7 +94,7 @@ struct DirectoryStore::Implementation {
     struct Look {
         std::shared_ptr<const Entry> entry;
         std::optional<Judgement> judgement;  // where there is no entry
-        std::optional<FileStatus> seen;      // the entry's folder
+        bool was_there = false;              // the entry's folder
     };
     [[nodiscard]] Look look(const Request& wanted, const std::string& name,
                             const Toolchain& toolchain, const Acceptable& acceptable) const;
@@ -96,6 +106,7 @@ struct DirectoryStore::Implementation {
     void keep_within_limits(std::uint64_t published_bytes);
     [[nodiscard]] Removal remove(const std::vector<StoredEntry>& entries,
                                  const std::set<std::string>& doomed, Run run);
+    [[nodiscard]] bool is_there_to_remove_from() const;
     void refuse_if_sealed() const;
     [[nodiscard]] std::string quarantine_remedy(Moved moved) const;
 };
@@ -131,12 +142,8 @@ DirectoryStore::Implementation::look(const Request& wanted, const std::string& n
     look.judgement = judge([&] {
         const SecureDirectory root = store.open_root();
         const EntryReader reader = EntryReader::below_root(root, name);
-        look.seen = reader.status();
-        ReadManifest read = reader.manifest();
-        check_identity(read.manifest, wanted, read.file.path);
-        if (read.manifest.toolchain != toolchain) {
-            throw ManifestFault(Refusal::wrong_target, "another toolchain made it", read.file.path);
-        }
+        look.was_there = true;
+        ReadManifest read = identified(reader, wanted, toolchain);
         if (acceptable && !acceptable(read.manifest)) {
             throw ManifestFault(Refusal::unacceptable, "it is sound, but cannot be used here",
                                 read.file.path);
@@ -200,9 +207,14 @@ DirectoryStore::Found DirectoryStore::find(const Request& request, const Digest&
         if (may_be_late(store, judgement, lateness) && patience.wait()) {
             continue;
         }
-        const bool went_away = judgement.refusal == Refusal::absent && look.seen;
-        const Moved moved =
-            is_bad(judgement.refusal) ? quarantine_judged(store, name, *look.seen) : Moved::failed;
+        const bool went_away = judgement.refusal == Refusal::absent && look.was_there;
+        const auto is_still_bad = [&](const EntryReader& reader) {
+            return is_judged_bad([&] {
+                static_cast<void>(reader.artifact(identified(reader, wanted, toolchain).manifest));
+            });
+        };
+        const Moved moved = is_bad(judgement.refusal) ? quarantine_judged(store, name, is_still_bad)
+                                                      : Moved::failed;
         if (went_away || moved == Moved::replaced) {
             ++attempt;
             continue;
@@ -266,11 +278,8 @@ DirectoryStore::Found DirectoryStore::Implementation::find_any_once(const Reques
             continue;
         }
         Candidate candidate{name, {}};
-        std::optional<FileStatus> seen;
         const auto judgement = judge([&] {
-            const EntryReader reader = EntryReader::in_shard(*shard, name);
-            seen = reader.status();
-            candidate.toolchain = reader.manifest().manifest.toolchain;
+            candidate.toolchain = EntryReader::in_shard(*shard, name).manifest().manifest.toolchain;
         });
         if (!judgement) {
             candidates.push_back(std::move(candidate));
@@ -283,7 +292,9 @@ DirectoryStore::Found DirectoryStore::Implementation::find_any_once(const Reques
         found.reason = judgement->reason;
         ++found.refused;
         if (is_bad(judgement->refusal)) {
-            const Moved moved = quarantine_judged(store, name, *seen);
+            const Moved moved = quarantine_judged(store, name, [](const EntryReader& reader) {
+                return is_judged_bad([&] { static_cast<void>(reader.manifest()); });
+            });
             found.quarantined += moved == Moved::yes ? 1U : 0U;
             found.reason += "; " + quarantine_remedy(moved);
         }
@@ -360,7 +371,8 @@ void DirectoryStore::Implementation::keep_within_limits(std::uint64_t published_
     const auto fault = judge([&] {
         const std::vector<StoredEntry> entries = entries_by_use(store);
         std::set<std::string> doomed;
-        for (std::size_t i = 0; i < count_above(entries, store.options.limits); ++i) {
+        const std::size_t above = count_above(entries, store.options.limits);
+        for (std::size_t i = 0; i < above; ++i) {
             doomed.insert(entries[i].name);
         }
         static_cast<void>(remove(entries, doomed, Run::real));
@@ -401,14 +413,24 @@ void DirectoryStore::Implementation::refuse_if_sealed() const {
     }
 }
 
+// False where there is no cache. @throws CacheError where it is sealed or cannot be opened
+bool DirectoryStore::Implementation::is_there_to_remove_from() const {
+    try {
+        refuse_if_sealed();
+        return true;
+    } catch (const CacheError& error) {
+        if (error.code().value() != ENOENT) {
+            throw;
+        }
+        return false;
+    }
+}
+
 Removal DirectoryStore::prune(bool dry_run, const std::optional<Limits>& limits) {
     StoreContext& store = implementation_->store;
     const Run run = dry_run ? Run::dry : Run::real;
-    if (const auto missing = judge([&] { implementation_->refuse_if_sealed(); })) {
-        if (missing->refusal == Refusal::absent) {
-            return {};
-        }
-        implementation_->refuse_if_sealed();
+    if (!implementation_->is_there_to_remove_from()) {
+        return {};
     }
     const std::vector<StoredEntry> entries = entries_by_use(store);
     std::vector<std::string> names;
@@ -433,11 +455,8 @@ Removal DirectoryStore::prune(bool dry_run, const std::optional<Limits>& limits)
 Removal DirectoryStore::clear(bool dry_run) {
     StoreContext& store = implementation_->store;
     const Run run = dry_run ? Run::dry : Run::real;
-    if (const auto missing = judge([&] { implementation_->refuse_if_sealed(); })) {
-        if (missing->refusal == Refusal::absent) {
-            return {};
-        }
-        implementation_->refuse_if_sealed();
+    if (!implementation_->is_there_to_remove_from()) {
+        return {};
     }
     const std::vector<StoredEntry> entries = entries_by_use(store);
     std::set<std::string> doomed;
