@@ -1,12 +1,14 @@
 # Run by ctest: every code block of a document does what it says. The words after a block's language say how it is tried:
 #
 #   cpp program         built against the installed opforge and run: exit code 0
-#   cpp declarations    compiled
+#   cpp declarations    the nth one is block_<n>.hpp to <the document's name>.cpp beside this file, which calls what they declare
 #   … file=PATH         equal to the text of that file, which another test builds
 #   cmake               configured and built, after add_executable(my_program …); kernels/ has those of examples/own_op
 #   sh                  run with `opforge` in PATH, in a folder with a small model.safetensors
 #   sh run=own_op       the same with the programs of examples/own_op
 #   sh ci               its commands are lines of .ci/run or .ci/nightly
+#   sh prints           run with the shell alone; prints the text of the block after it
+#   python prints       the same with Python 3
 #   json                parsed
 #   text                shown only: output, grammar
 #
@@ -28,8 +30,9 @@ file(COPY ${source}/examples/own_op/kernels DESTINATION ${folder}/project)
 execute_process(COMMAND ${installed}/bin/opforge report --json OUTPUT_VARIABLE report ERROR_QUIET)
 string(FIND "${report}" "\"usable\":true" nvrtc)
 set(project "cmake_minimum_required(VERSION 3.25)\nproject(snippets LANGUAGES CXX)\nfind_package(opforge CONFIG REQUIRED)\n")
-set(declarations "")
+set(declarations 0)
 set(programs "")
+set(callers "")
 set(cmake_blocks 0)
 
 function(take_block line_number info code)
@@ -45,10 +48,9 @@ function(take_block line_number info code)
     list(APPEND programs program_${number})
     set(programs "${programs}" PARENT_SCOPE)
   elseif(info STREQUAL "cpp declarations")
-    list(LENGTH declarations number)
-    file(WRITE ${folder}/project/declarations_${number}.cpp "${code}")
-    list(APPEND declarations declarations_${number}.cpp)
-    set(declarations "${declarations}" PARENT_SCOPE)
+    math(EXPR number "${declarations} + 1")
+    file(WRITE ${folder}/project/block_${number}.hpp "${code}")
+    set(declarations ${number} PARENT_SCOPE)
   elseif(info STREQUAL "cmake")
     math(EXPR number "${cmake_blocks} + 1")
     set(cmake_blocks ${number} PARENT_SCOPE)
@@ -78,12 +80,27 @@ function(take_block line_number info code)
     file(WRITE ${folder}/run/commands.sh "set -eu\n${code}")
     run(${folder}/run ${CMAKE_COMMAND} -E env PATH=${installed}/bin:${own_op}:$ENV{PATH} OPFORGE_CACHE_DIR=${folder}/run/cache
       bash commands.sh)
+  elseif(info MATCHES "^(sh|python) prints$")
+    set(interpreter_of_sh bash)
+    set(interpreter_of_python python3)
+    file(WRITE ${folder}/run/block.${CMAKE_MATCH_1} "${code}")
+    execute_process(COMMAND ${interpreter_of_${CMAKE_MATCH_1}} block.${CMAKE_MATCH_1} WORKING_DIRECTORY ${folder}/run
+      OUTPUT_VARIABLE output RESULT_VARIABLE result)
+    if(NOT result EQUAL 0)
+      message(FATAL_ERROR "${document}:${line_number}: ${result}")
+    endif()
+    set(printed "${output}" PARENT_SCOPE)
   elseif(info STREQUAL "json")
     string(JSON ignored ERROR_VARIABLE failure TYPE "${code}")
     if(failure)
       message(FATAL_ERROR "${document}:${line_number}: ${failure}")
     endif()
-  elseif(NOT info STREQUAL "text")
+  elseif(info STREQUAL "text")
+    if(printed AND NOT printed STREQUAL code)
+      message(FATAL_ERROR "${document}:${line_number}: the block before prints\n${printed}")
+    endif()
+    set(printed "" PARENT_SCOPE)
+  else()
     message(FATAL_ERROR "${document}:${line_number}: a block marked `${info}`, which no test knows: see ${CMAKE_CURRENT_LIST_FILE}")
   endif()
 endfunction()
@@ -128,17 +145,23 @@ if(inside)
 endif()
 
 if(declarations)
-  string(APPEND project "add_library(declarations OBJECT ${declarations})\ntarget_link_libraries(declarations PRIVATE opforge::tool)\n")
-  string(REPLACE ";" " " project "${project}")
+  get_filename_component(caller ${document} NAME_WE)
+  file(COPY ${CMAKE_CURRENT_LIST_DIR}/${caller}.cpp ${source}/examples/own_op/my_op_builder.hpp DESTINATION ${folder}/project)
+  string(APPEND project "opforge_embed_kernels(own_op_kernels FUNCTION own_op::kernels SOURCES kernels/scale.cu
+    HEADERS kernels/factor.cuh BASE_DIRS kernels)
+add_executable(${caller} ${caller}.cpp)
+target_link_libraries(${caller} PRIVATE opforge::runtime own_op_kernels)
+")
+  list(APPEND callers ${caller})
 endif()
 foreach(program IN LISTS programs)
   string(APPEND project "add_executable(${program} ${program}.cpp)\ntarget_link_libraries(${program} PRIVATE opforge::runtime)\n")
 endforeach()
-if(declarations OR programs)
+if(callers OR programs)
   file(WRITE ${folder}/project/CMakeLists.txt "${project}")
   run(${folder}/project ${CMAKE_COMMAND} -S . -B build ${options} -DCMAKE_PREFIX_PATH=${installed})
   run(${folder}/project ${CMAKE_COMMAND} --build build)
 endif()
-foreach(program IN LISTS programs)
+foreach(program IN LISTS callers programs)
   run(${folder}/run ${folder}/project/build/${program})
 endforeach()

@@ -71,6 +71,19 @@ TEST_CASE("an imported tensor is the producer's memory, and is handed back once"
     CHECK(producer.deleted == 1);
 }
 
+TEST_CASE("a tensor that is replaced is handed back, and what was moved from views nothing",
+          "[runtime]") {
+    Producer first;
+    Producer second;
+    ImportedTensor tensor = first.take();
+    ImportedTensor other = second.take();
+    tensor = std::move(other);
+    CHECK(first.deleted == 1);
+    CHECK(second.deleted == 0);
+    CHECK(tensor.view().data == second.memory.data());
+    CHECK(other.view().data == nullptr);  // NOLINT(bugprone-use-after-move): what it promises
+}
+
 TEST_CASE("the structure before DLPack 1.0 is imported likewise", "[runtime]") {
     Producer producer;
     {

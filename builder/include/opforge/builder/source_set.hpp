@@ -2,9 +2,11 @@
 // made by a program. Each source's closure of headers is found by the same textual scan that
 // ignores `#if`, and everything in it is in the key.
 //
-//     static const SourceSet sources({.sources = {{"scale.cu", text}}, .headers = {{"scale.cuh",
-//     header_text}}}); const EmbeddedSources& embedded() const override { return
-//     sources.embedded(); }
+//     const EmbeddedSources& embedded() const override {
+//         static const SourceSet sources(
+//             {.sources = {{"scale.cu", text}}, .headers = {{"scale.cuh", header_text}}});
+//         return sources.embedded();
+//     }
 //
 // Immutable: any thread may read it. What embedded() gives lives as long as the set; a builder
 // keeps it as a static or a member.

@@ -1,7 +1,8 @@
 // A loaded kernel with its argument list as a type: a wrong list does not compile.
 //
-//     const Kernel<void(const float*, float*, int)> scale = program->kernel<void(const float*,
-//     float*, int)>("scale"); scale(over(count), stream, input, output, count);
+//     const Kernel<void(const float*, float*, int)> scale =
+//         program->kernel<void(const float*, float*, int)>("scale");
+//     scale(over(count), stream, input, output, count);
 //
 // Any thread may call one. It keeps what it is from loaded. The launch goes to the current context,
 // as every launch of CUDA's.

@@ -31,7 +31,11 @@ public:
     explicit ImportedTensor(DLManagedTensor* tensor);
     ImportedTensor(ImportedTensor&& other) noexcept
         : view_(std::exchange(other.view_, {})), owner_(std::move(other.owner_)) {}
-    ImportedTensor& operator=(ImportedTensor&&) noexcept = default;
+    ImportedTensor& operator=(ImportedTensor&& other) noexcept {
+        view_ = std::exchange(other.view_, {});
+        owner_ = std::move(other.owner_);
+        return *this;
+    }
     ImportedTensor(const ImportedTensor&) = delete;
     ImportedTensor& operator=(const ImportedTensor&) = delete;
     ~ImportedTensor() = default;
