@@ -2,6 +2,7 @@
 
 #include <opforge/base/environment.hpp>
 #include <opforge/base/log_sink.hpp>
+#include <opforge/base/shell_words.hpp>
 #include <opforge/builder/errors.hpp>
 #include <opforge/builder/op_builder.hpp>
 #include <opforge/driver/device.hpp>
@@ -222,16 +223,29 @@ struct OpBuilder::Implementation {
         return lookup;
     }
 
+    // The command that puts all of the op into this cache. With a policy of its own: where
+    // OPFORGE_POLICY says offline, it would else refuse in turn.
+    [[nodiscard]] std::string prewarm_command(const Target& target) const {
+        return shell_words({context().tool, "prewarm", "--arch", target.name(), "--ops",
+                            builder.name(), "--policy", "compatible", "--cache-dir",
+                            context().cache->root().path.string()});
+    }
+
     [[nodiscard]] OfflineMiss offline_miss(const ProgramSpec& spec, const Target& target,
                                            const std::string& reason) const {
         const auto& root = context().cache->root().path;
-        return OfflineMiss(fmt::format("load {}: {} for {} is not in the cache {}{} and the policy "
-                                       "is offline; run `opforge prewarm "
-                                       "--arch {} --ops {}` where compiling is allowed",
-                                       builder.name(), spec.name, target.name(),
-                                       root.empty() ? "(memory only)" : root.string(),
-                                       reason.empty() ? "" : fmt::format(" ({})", reason),
-                                       target.name(), builder.name()));
+        if (root.empty()) {
+            return OfflineMiss(fmt::format(
+                "load {}: {} for {} is needed, the policy is offline, and there is no cache folder "
+                "to find it in: set OPFORGE_CACHE_DIR to one that `{} prewarm` has filled",
+                builder.name(), spec.name, target.name(), context().tool));
+        }
+        const bool says_more = !reason.empty() && !reason.starts_with("no entry ");
+        return OfflineMiss(
+            fmt::format("load {}: {} for {} is not in the cache {}{} and the policy is offline; "
+                        "where compiling is allowed, run `{}`",
+                        builder.name(), spec.name, target.name(), root.string(),
+                        says_more ? fmt::format(" ({})", reason) : "", prewarm_command(target)));
     }
 
     // Null where the driver refuses the entry, which is then out of `acceptance`.
@@ -395,27 +409,16 @@ struct OpBuilder::Implementation {
         return fmt::format("{}@{}.{}", program, facts.major, facts.minor);
     }
 
-    [[nodiscard]] BuildOutcome build_one(const ProgramSpec& spec, const Target& asked) const {
+    // What fails in `work` is told in the outcome.
+    template <class Work>
+    [[nodiscard]] static BuildOutcome outcome_of(const ProgramSpec& spec, const Target& asked,
+                                                 const Work& work) {
         const Clock::time_point start = Clock::now();
         BuildOutcome outcome;
         outcome.program = spec.name;
         outcome.target = lower(asked, spec.wants);
         try {
-            const cache::Policy policy = builder.policy();
-            cache::Lookup lookup = this->lookup(spec, outcome.target, policy);
-            cache::Result result = context().cache->find(lookup);
-            if (!result.entry && policy == cache::Policy::offline) {
-                throw offline_miss(spec, outcome.target, result.reason);
-            }
-            if (!result.entry) {
-                const cache::Toolchain toolchain = context().compiler->require(outcome.target, 0);
-                lookup.toolchain = toolchain;
-                result = context().cache->find_or_build(
-                    lookup, [&] { return compile(spec, outcome.target, toolchain); });
-            }
-            outcome.compiled = result.origin == cache::Origin::compiled;
-            outcome.directory = result.entry->directory;
-            outcome.size_bytes = result.entry->artifact.size();
+            work(outcome);
         } catch (const Error& error) {
             outcome.error = error.what();
             outcome.error_kind = error.kind();
@@ -425,6 +428,50 @@ struct OpBuilder::Implementation {
         }
         outcome.time = since(start);
         return outcome;
+    }
+
+    static void note(BuildOutcome& outcome, const cache::Result& result) {
+        outcome.compiled = result.origin == cache::Origin::compiled;
+        outcome.directory = result.entry->directory;
+        outcome.size_bytes = result.entry->artifact.size();
+    }
+
+    // A null entry: it would have to be compiled. @throws OfflineMiss where that is not allowed
+    [[nodiscard]] cache::Result find_entry(const ProgramSpec& spec, const Target& target,
+                                           const cache::Lookup& lookup) const {
+        cache::Result result = context().cache->find(lookup);
+        if (!result.entry && lookup.policy == cache::Policy::offline) {
+            throw offline_miss(spec, target, result.reason);
+        }
+        return result;
+    }
+
+    [[nodiscard]] std::optional<BuildOutcome> find_one(const ProgramSpec& spec,
+                                                       const Target& asked) const {
+        bool decided = true;
+        BuildOutcome outcome = outcome_of(spec, asked, [&](BuildOutcome& told) {
+            const cache::Result result =
+                find_entry(spec, told.target, lookup(spec, told.target, builder.policy()));
+            if (result.entry) {
+                note(told, result);
+            }
+            decided = result.entry != nullptr;
+        });
+        return decided ? std::optional(std::move(outcome)) : std::nullopt;
+    }
+
+    [[nodiscard]] BuildOutcome build_one(const ProgramSpec& spec, const Target& asked) const {
+        return outcome_of(spec, asked, [&](BuildOutcome& told) {
+            cache::Lookup lookup = this->lookup(spec, told.target, builder.policy());
+            cache::Result result = find_entry(spec, told.target, lookup);
+            if (!result.entry) {
+                const cache::Toolchain toolchain = context().compiler->require(told.target, 0);
+                lookup.toolchain = toolchain;
+                result = context().cache->find_or_build(
+                    lookup, [&] { return compile(spec, told.target, toolchain); });
+            }
+            note(told, result);
+        });
     }
 
     // Whether every program is in the cache for this device.
@@ -456,10 +503,9 @@ struct OpBuilder::Implementation {
                                       facts.minor)};
         }
         if (policy == cache::Policy::offline) {
-            return {false, fmt::format(
-                               "the policy is offline and programs are missing from the cache; run "
-                               "`opforge prewarm --arch sm_{}{} --ops {}`",
-                               facts.major, facts.minor, builder.name())};
+            return {false, fmt::format("the policy is offline and programs are missing from the "
+                                       "cache; run `{}`",
+                                       prewarm_command({facts.major, facts.minor}))};
         }
         for (const ProgramSpec& spec : builder.programs()) {
             const auto [target, toolchain] = choose_compile(spec, facts);
@@ -568,6 +614,11 @@ std::vector<BuildOutcome> OpBuilder::build(const Target& target) const {
 
 BuildOutcome OpBuilder::build_program(const Target& target, std::string_view program) const {
     return implementation_->build_one(implementation_->find_program(program), target);
+}
+
+std::optional<BuildOutcome> OpBuilder::find_program(const Target& target,
+                                                    std::string_view program) const {
+    return implementation_->find_one(implementation_->find_program(program), target);
 }
 
 cache::Request OpBuilder::request(const ProgramSpec& program, const Target& target) const {

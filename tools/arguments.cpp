@@ -33,12 +33,12 @@ void add_common_options(CLI::App& app, Session& session) {
     app.add_option("--cache-dir", session.cache_dir,
                    "Cache folder, absolute (else OPFORGE_CACHE_DIR, XDG_CACHE_HOME, HOME)")
         ->option_text("DIR")
-        ->check(not_empty)
+        ->check(is_value)
         ->group(kCommonOptions);
     app.add_option("--log-level", session.log_level,
                    "trace, debug, info, warning, error, off (else OPFORGE_LOG_LEVEL; warning)")
         ->option_text("LEVEL")
-        ->check(not_empty)
+        ->check(is_value)
         ->group(kCommonOptions);
 }
 
@@ -124,6 +124,7 @@ CLI::App& add_verb(CLI::App& parent, Session& session, const VerbText& text) {
 std::optional<CommandResult> parse_arguments(int count, const char* const* values,
                                              Session& session) {
     const std::span<const char* const> words(values, static_cast<std::size_t>(count));
+    session.command_line.assign(words.begin(), words.end());
     if (!words.empty()) {
         session.program = std::filesystem::path(words.front()).filename().string();
     }
@@ -144,8 +145,11 @@ std::optional<CommandResult> parse_arguments(int count, const char* const* value
         return std::nullopt;
     } catch (const CLI::ParseError& error) {
         // A parse that fails has not set what came after the failure.
-        session.json = std::any_of(words.begin(), words.end(),
-                                   [](std::string_view word) { return word == "--json"; });
+        const auto has = [&words](std::string_view option) {
+            return std::find(words.begin(), words.end(), option) != words.end();
+        };
+        session.json = has("--json");
+        session.json_stream = has("--json-stream");
         if (error.get_name() == "CallForVersion") {
             return version_result();
         }

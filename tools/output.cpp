@@ -50,19 +50,30 @@ std::string with_subject(const Problem& problem) {
     return problem.subject.empty() ? problem.message : problem.subject + ": " + problem.message;
 }
 
-}  // namespace
-
-std::string envelope(const CommandResult& result) {
+Json envelope_json(Json object, const CommandResult& result) {
     Json errors = Json::array();
     for (const Problem& problem : result.problems) {
         errors.push_back({{"kind", problem.kind}, {"message", with_subject(problem)}});
     }
-    Json object;
     object["schema"] = 1;
     object["ok"] = result.code == ExitCode::done;
     object["data"] = result.data;
     object["errors"] = std::move(errors);
-    return object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    return object;
+}
+
+std::string to_line(const Json& json) {
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+std::string envelope(const CommandResult& result) {
+    return to_line(envelope_json(Json::object(), result));
+}
+
+std::string result_event(const CommandResult& result) {
+    return to_line(envelope_json({{"event", "result"}}, result));
 }
 
 std::string format_problems(std::span<const Problem> problems) {

@@ -32,6 +32,8 @@ struct CommandResult {
 /// {"schema":1,"ok":...,"data":{...},"errors":[{"kind":...,"message":...}]} and a newline. Whatever
 /// is not UTF-8 in a name or a path is replaced, so that the object always parses.
 [[nodiscard]] std::string envelope(const CommandResult& result);
+/// The same object as the last event of a stream: {"event":"result","schema":1,...}
+[[nodiscard]] std::string result_event(const CommandResult& result);
 
 /// For standard error: those with the same message under one.
 [[nodiscard]] std::string format_problems(std::span<const Problem> problems);

@@ -18,11 +18,18 @@ std::shared_ptr<cache::Cache> Session::open_cache() const {
 builder::BuilderContext Session::builder_context() const {
     builder::BuilderContext context;
     context.cache = open_cache();
+    context.tool = command_line.empty() ? program : command_line.front();
     return context;
 }
 
-std::string not_empty(const std::string& value) {
-    return value.empty() ? "its value is empty" : "";
+std::string is_value(const std::string& value) {
+    if (value.empty()) {
+        return "its value is empty";
+    }
+    if (value.size() > 1 && value.front() == '-') {
+        return "its value is missing: " + value + " is an option (a path may begin with ./)";
+    }
+    return "";
 }
 
 }  // namespace opforge::tools

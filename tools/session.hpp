@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -22,9 +23,12 @@ struct Session {
 
     const builder::OpCatalog* catalog;  // the ops that the verbs know
     std::string program = "opforge";    // its name, as it was started
+    std::vector<std::string> command_line;
     bool json = false;
-    std::string cache_dir;  // empty: as the environment says
-    std::string log_level;  // empty: as the environment says
+    bool json_stream = false;  // of the verbs that have it: events, then the result as the last one
+    bool quiet = false;        // a process of our own making: its starter has said what there is to
+    std::string cache_dir;     // empty: as the environment says
+    std::string log_level;     // empty: as the environment says
     std::function<CommandResult()> action;
 
     [[nodiscard]] cache::CacheOptions cache_options() const;
@@ -41,9 +45,10 @@ struct VerbText {
     const char* description;
     const char* examples;
 };
-/// For CLI11's check(): refuses "". That is what a shell makes of a variable that is not set, and
-/// must not be taken for an option that was not given.
-[[nodiscard]] std::string not_empty(const std::string& value);
+/// For CLI11's check(): refuses "", which a shell makes of a variable that is not set, and must not
+/// be taken for an option that was not given; and what looks like an option (`--arch --json`),
+/// which CLI11 would take for the value.
+[[nodiscard]] std::string is_value(const std::string& value);
 
 /// Adds a verb with the options that all have (--json, --cache-dir, --log-level).
 CLI::App& add_verb(CLI::App& parent, Session& session, const VerbText& text);

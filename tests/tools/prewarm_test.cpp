@@ -88,11 +88,12 @@ TEST_CASE("prewarm goes through the programs of every op", "[tools]") {
     const OpforgeProgram program;
     const auto answer = program.ask({"prewarm", "--arch", "sm_90", "--policy", "offline"});
     std::vector<std::string> missed;  // all: the cache is empty
-    for (const tools::Json& error : answer.json.at("errors")) {
-        const std::string text = error.at("message").get<std::string>();
-        const std::string place = text.substr(0, text.find(' '));
-        missed.push_back(place.substr(place.find('/') + 1));
+    for (const tools::Json& failure : answer.data().at("failures")) {
+        CHECK(failure.at("kind") == "OfflineMiss");
+        CHECK(failure.at("error") == 0);
+        missed.push_back(failure.at("program").get<std::string>());
     }
+    CHECK(answer.json.at("errors").size() == 1);  // all miss for one reason
     for (const runtime::OpInfo& op : runtime::op_table()) {
         for (const std::string_view function : op.functions) {
             INFO(op.name << ": " << function);
@@ -113,12 +114,55 @@ TEST_CASE("prewarm goes through the programs of every op", "[tools]") {
     CHECK(missed == variants);
 }
 
+TEST_CASE("an offline miss prints the command that serves it", "[tools][nvrtc]") {
+    if (!nvrtc_here()) {
+        return;
+    }
+    const OpforgeProgram program(OWN_TOOL);
+    const std::string folder = program.folder() / "a cache's folder";
+    const std::vector<std::string> asked = {"prewarm", "--arch",      "sm_90", "--ops",
+                                            "scale",   "--cache-dir", folder};
+    const Variables offline = {{"OPFORGE_POLICY", "offline"}};
+    const auto miss = program.ask(asked, offline);
+    CHECK(miss.exit_code == 8);
+    const std::string text = miss.json.at("errors").at(0).at("message").get<std::string>();
+    const std::size_t begin = text.find('`') + 1;
+    const std::string command = text.substr(begin, text.rfind('`') - begin);
+    INFO(command);
+    CHECK_THAT(command, Contains("--arch sm_90 --ops scale") && Contains("--cache-dir"));
+    // In a shell, also where the environment says offline.
+    Variables variables = offline;
+    variables.emplace_back("HOME", program.folder().string());
+    CHECK(tools::run_child({"/bin/sh", "-c", command}, variables).exit_code == 0);
+    CHECK(program.ask(asked, offline).data().at("hits") == 2);
+}
+
 TEST_CASE("a misspelt OPFORGE_POLICY is wrong usage, told once", "[tools]") {
     const OpforgeProgram program;
     const auto answer = program.ask({"prewarm", "--arch", "sm_90"}, {{"OPFORGE_POLICY", "lax"}});
     CHECK(answer.exit_code == 2);
     CHECK(answer.error_kind() == "InvalidArgument");
     CHECK(answer.json.at("errors").size() == 1);
+}
+
+TEST_CASE("an option after --arch is not taken for its list", "[tools]") {
+    const OpforgeProgram program;
+    const auto answer = program.ask({"prewarm", "--arch"});
+    CHECK(answer.exit_code == 2);
+    CHECK(answer.error_kind() == "UsageError");
+    CHECK_THAT(answer.standard_error, Contains("--json is an option"));
+}
+
+TEST_CASE("an architecture that no NVRTC knows is told once for all programs", "[tools][nvrtc]") {
+    if (!nvrtc_here()) {
+        return;
+    }
+    const OpforgeProgram program;
+    const auto answer = program.ask({"prewarm", "--arch", "sm_999"});
+    CHECK(answer.exit_code == 5);
+    CHECK(answer.data().at("failed") == program_count());
+    CHECK(answer.json.at("errors").size() == 1);
+    CHECK_THAT(answer.standard_error, Contains("does not know sm_999"));
 }
 
 TEST_CASE("prewarm needs a GPU only for native", "[tools]") {

@@ -28,6 +28,9 @@ struct ProgramSpec {
     std::vector<std::pair<std::string, std::string>> defines;
     std::vector<std::string> kernels;  // public names, extern "C" in the source
     Wants wants = Wants::none;
+    /// Of a compile, on no machine in particular; 0: not known. Only orders a prewarm, where the
+    /// cache has recorded no time.
+    int expected_milliseconds = 0;
 };
 
 /// A loaded program: immutable, shared, alive as long as anybody holds it.
@@ -102,6 +105,8 @@ struct BuilderContext {
     int driver_version = 0;  // with `driver`: its version; 0: ask it
     std::optional<cache::Policy>
         policy;  // default: OPFORGE_POLICY, else exact where a toolchain is found
+    /// The command line tool that knows the op, as errors name it: a user's own for a user's op.
+    std::string tool = "opforge";
 };
 
 class OpBuilder {
@@ -139,6 +144,10 @@ public:
     /// not thrown.
     [[nodiscard]] std::vector<BuildOutcome> build(const Target& target) const;
     [[nodiscard]] BuildOutcome build_program(const Target& target, std::string_view program) const;
+    /// As build_program() where that would not compile: the entry is there, or the policy is
+    /// offline. nullopt where it would.
+    [[nodiscard]] std::optional<BuildOutcome> find_program(const Target& target,
+                                                           std::string_view program) const;
 
     /// What the cache is asked for: for `explain`, tests and listings.
     [[nodiscard]] cache::Request request(const ProgramSpec& program, const Target& target) const;
