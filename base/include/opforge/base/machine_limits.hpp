@@ -1,6 +1,8 @@
 // How much of the machine this process may use: in a container, less than the machine has.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -18,6 +20,6 @@ struct MachineLimits {
 
 /// Reads /proc and the cgroups, v1 and v2, now; what cannot be read limits nothing.
 /// `root`: where /proc and the mount points are looked for; tests bring their own.
-[[nodiscard]] MachineLimits machine_limits(const std::filesystem::path& root = "/");
+[[nodiscard]] OPFORGE_API MachineLimits machine_limits(const std::filesystem::path& root = "/");
 
 }  // namespace opforge

@@ -1,6 +1,8 @@
 // Command lines as text that a person can copy into a shell.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <string>
 #include <string_view>
 #include <vector>
@@ -8,8 +10,8 @@
 namespace opforge {
 
 /// The word as a POSIX shell reads it back: in single quotes where it needs any.
-[[nodiscard]] std::string shell_word(std::string_view word);
+[[nodiscard]] OPFORGE_API std::string shell_word(std::string_view word);
 /// The words, each quoted where needed, separated by blanks.
-[[nodiscard]] std::string shell_words(const std::vector<std::string>& words);
+[[nodiscard]] OPFORGE_API std::string shell_words(const std::vector<std::string>& words);
 
 }  // namespace opforge

@@ -4,6 +4,8 @@
 // One call at a time a cache; the calling thread does the work, and calls the observer.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/builder/op_catalog.hpp>
 
 #include <chrono>
@@ -27,10 +29,10 @@ struct PrewarmJob {
 /// Every program of `ops` (empty: of all in the catalog; "op/program" names one) for every target,
 /// each once: a target's suffix is dropped for programs that do not want it.
 /// @throws InvalidArgument for an unknown op or program
-[[nodiscard]] std::vector<PrewarmJob> prewarm_jobs(const OpCatalog& catalog,
-                                                   const BuilderContext& context,
-                                                   const std::vector<std::string>& ops,
-                                                   const std::vector<Target>& targets);
+[[nodiscard]] OPFORGE_API std::vector<PrewarmJob> prewarm_jobs(const OpCatalog& catalog,
+                                                               const BuilderContext& context,
+                                                               const std::vector<std::string>& ops,
+                                                               const std::vector<Target>& targets);
 
 /// How far a prewarm is.
 struct PrewarmProgress {
@@ -91,16 +93,17 @@ struct PrewarmResult {
 
 /// OPFORGE_JOBS, else MAX_JOBS, else as many as there are processors to use and memory for.
 /// @throws InvalidArgument where the variable is no count
-[[nodiscard]] int prewarm_workers();
+[[nodiscard]] OPFORGE_API int prewarm_workers();
 
 /// Finds or compiles every job. What fails is in the outcomes; a compile that cannot be kept is a
 /// failure (`CacheError`), after which nothing more is compiled.
 /// @throws std::system_error where no worker process can be started
-[[nodiscard]] PrewarmResult prewarm(const OpCatalog& catalog, const BuilderContext& context,
-                                    const PrewarmOptions& options);
+[[nodiscard]] OPFORGE_API PrewarmResult prewarm(const OpCatalog& catalog,
+                                                const BuilderContext& context,
+                                                const PrewarmOptions& options);
 
 /// A worker process's main loop, over its standard input, which prewarm() gave it: compiles what it
 /// is told, until that is closed. Takes the process's signals and standard files.
-void serve_prewarm(const OpCatalog& catalog);
+OPFORGE_API void serve_prewarm(const OpCatalog& catalog);
 
 }  // namespace opforge::builder
