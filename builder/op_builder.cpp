@@ -5,6 +5,7 @@
 #include <opforge/base/shell_words.hpp>
 #include <opforge/builder/errors.hpp>
 #include <opforge/builder/op_builder.hpp>
+#include <opforge/builder/profile.hpp>
 #include <opforge/driver/device.hpp>
 #include <opforge/driver/errors.hpp>
 
@@ -392,6 +393,7 @@ struct OpBuilder::Implementation {
             programs.emplace(key, promise.get_future().share());
         }
         try {
+            note_asked(spec, device.facts);
             Program program = load_now(spec, device);
             promise.set_value(program);
             return program;
@@ -402,6 +404,14 @@ struct OpBuilder::Implementation {
             }
             promise.set_exception(std::current_exception());
             throw;
+        }
+    }
+
+    // What was asked for, whatever comes of it: the target that a prewarm for the device builds.
+    void note_asked(const ProgramSpec& spec, const DeviceFacts& facts) const {
+        for (const Target& best : candidates(facts, spec.wants)) {
+            note_in_profile({builder.name(), spec.name, best});
+            return;
         }
     }
 
@@ -591,6 +601,7 @@ std::shared_ptr<const LoadedOp> OpBuilder::jit_load(int device) const {
                             "takes what the cache has",
                             spec.name));
         }
+        implementation_->note_asked(spec, opened.facts);
         auto program = implementation_->compile_and_load(
             spec, opened, in_force, Acceptance{opened.facts.driver_version, {}}, true,
             Clock::now());
@@ -607,13 +618,16 @@ std::shared_ptr<const LoadedOp> OpBuilder::jit_load(int device) const {
 std::vector<BuildOutcome> OpBuilder::build(const Target& target) const {
     std::vector<BuildOutcome> outcomes;
     for (const ProgramSpec& spec : programs()) {
+        note_in_profile({name(), spec.name, lower(target, spec.wants)});
         outcomes.push_back(implementation_->build_one(spec, target));
     }
     return outcomes;
 }
 
 BuildOutcome OpBuilder::build_program(const Target& target, std::string_view program) const {
-    return implementation_->build_one(implementation_->find_program(program), target);
+    const ProgramSpec spec = implementation_->find_program(program);
+    note_in_profile({name(), spec.name, lower(target, spec.wants)});
+    return implementation_->build_one(spec, target);
 }
 
 std::optional<BuildOutcome> OpBuilder::find_program(const Target& target,

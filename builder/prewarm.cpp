@@ -4,6 +4,7 @@
 
 #include <opforge/base/log_sink.hpp>
 #include <opforge/builder/prewarm.hpp>
+#include <opforge/builder/profile.hpp>
 
 #include <fmt/format.h>
 
@@ -63,6 +64,9 @@ public:
     }
 
     PrewarmResult operator()() {
+        for (const PrewarmJob& job : options_.jobs) {
+            note_in_profile(job);
+        }
         find_hits();
         if (!queue_.empty() && context_.cache->root().path.empty()) {
             give_up(why_not_kept(context_.cache->root()), "CacheError");

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <fcntl.h>
 #include <map>
 #include <memory>
@@ -146,7 +147,8 @@ void serve_prewarm(const OpCatalog& catalog) {
     }
     const WorkerSetup setup = parse_setup(*first);
     set_log_level(LogLevel::off);
-    warn_of_unknown_variables();  // the parent has done so
+    warn_of_unknown_variables();    // the parent has done so
+    ::unsetenv("OPFORGE_PROFILE");  // likewise
     set_log_level(setup.log_level);
     set_log_sink([&parent](LogLevel level, std::string_view text) {
         parent.write(to_line(WorkerMessage{level, std::string(text)}));

@@ -24,6 +24,7 @@ constexpr const char* kExamples =
     "  opforge quantize model.safetensors --group-size 64 --bits 4\n"
     "                                        what 4 bits would cost each tensor of a model\n"
     "  opforge prewarm --arch sm_90          compile ahead, for machines without NVRTC\n"
+    "  opforge explain quantizer             what of it is cached, and why not the rest\n"
     "  opforge cache verify                  check every cached kernel\n";
 
 void add_common_options(CLI::App& app, Session& session) {
@@ -40,13 +41,17 @@ void add_common_options(CLI::App& app, Session& session) {
         ->option_text("LEVEL")
         ->check(is_value)
         ->group(kCommonOptions);
+    app.add_option("--color", session.color,
+                   "auto, always, never (auto: NO_COLOR, CLICOLOR_FORCE, then as the terminal is)")
+        ->option_text("WHEN")
+        ->check(CLI::IsMember({"auto", "always", "never"}))
+        ->group(kCommonOptions);
 }
 
 CommandResult version_result() {
     const BuildVersion build = build_version();
     CommandResult result;
-    result.text = fmt::format("opforge {} ({}, {}, CUDA headers {})\n", build.version,
-                              build.build_type, build.compiler, build.cuda_headers);
+    result.text = version_line(build);
     result.data = {{"version", build.version},
                    {"build_type", build.build_type},
                    {"compiler", build.compiler},
@@ -137,8 +142,11 @@ std::optional<CommandResult> parse_arguments(int count, const char* const* value
     add_demo(app, session);
     add_quantize(app, session);
     add_prewarm(app, session);
+    add_record(app, session);
+    add_explain(app, session);
     add_report(app, session);
     add_cache(app, session);
+    add_completion(app, session);
 
     try {
         app.parse(count, values);

@@ -3,6 +3,7 @@
 #include "number_argument.hpp"
 #include "prewarm_display.hpp"
 #include "prewarm_report.hpp"
+#include "profile_file.hpp"
 #include "session.hpp"
 #include "stop_on_signal.hpp"
 #include "target_list.hpp"
@@ -31,12 +32,15 @@ constexpr VerbText kText{
     "      a cache to ship in a container image\n"
     "  opforge prewarm --arch sm_90 --ops quantizer/dequantize_fp16\n"
     "      one program of one op\n"
+    "  opforge prewarm --profile service.jsonl\n"
+    "      what `opforge record` noted of a run\n"
     "  opforge prewarm --policy offline --arch sm_90\n"
     "      only check: exit code 8 where something would have to be compiled\n"};
 
 struct Options {
     std::string architectures;
     std::vector<std::string> ops;
+    std::string profile;
     std::string policy;
     std::optional<std::string> jobs;
     std::string progress = "auto";
@@ -61,6 +65,19 @@ int workers_of(const Options& options) {
                         : builder::prewarm_workers();
 }
 
+std::vector<builder::PrewarmJob> jobs_of(const Options& options, const builder::OpCatalog& catalog,
+                                         const builder::BuilderContext& context) {
+    if (options.profile.empty()) {
+        return builder::prewarm_jobs(catalog, context, options.ops,
+                                     targets_to_prewarm(options.architectures));
+    }
+    // The recorded targets, unless others are named here: what the environment names is for a
+    // prewarm of everything.
+    const auto targets = options.architectures.empty() ? std::vector<builder::Target>{}
+                                                       : targets_to_prewarm(options.architectures);
+    return builder::profile_jobs(catalog, context, read_profile(options.profile), targets);
+}
+
 CommandResult prewarm(const Options& options, const Session& session) {
     const auto start = std::chrono::steady_clock::now();
     const auto display = session.json_stream ? std::make_unique<EventDisplay>(std::cout)
@@ -69,8 +86,7 @@ CommandResult prewarm(const Options& options, const Session& session) {
     StopOnSignal stop;
     builder::PrewarmOptions work;
     work.workers = workers_of(options);
-    work.jobs = builder::prewarm_jobs(*session.catalog, context, options.ops,
-                                      targets_to_prewarm(options.architectures));
+    work.jobs = jobs_of(options, *session.catalog, context);
     work.worker_command = {"/proc/self/exe", kText.name, "--worker"};
     work.stop = stop.token();
     work.observer = [&](const auto& event, const auto& progress) {
@@ -99,10 +115,14 @@ void add_prewarm(CLI::App& app, Session& session) {
                     "(else OPFORGE_ARCH, TORCH_CUDA_ARCH_LIST, native)")
         ->option_text("LIST")
         ->check(is_value);
-    verb.add_option("--ops", options->ops, "Only these ops, or programs as OP/PROGRAM")
-        ->delimiter(',')
-        ->option_text("LIST")
-        ->check(is_value);
+    CLI::Option* ops =
+        verb.add_option("--ops", options->ops, "Only these ops, or programs as OP/PROGRAM");
+    ops->delimiter(',')->option_text("LIST")->check(is_value);
+    verb.add_option("--profile", options->profile,
+                    "What a run recorded (opforge record), for its targets or those of --arch")
+        ->option_text("FILE")
+        ->check(is_value)
+        ->excludes(ops);
     verb.add_option("--policy", options->policy,
                     "exact, compatible or offline (else OPFORGE_POLICY, exact where there is an "
                     "NVRTC)")

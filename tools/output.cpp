@@ -1,5 +1,7 @@
 #include "output.hpp"
 
+#include "color.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -76,7 +78,8 @@ std::string result_event(const CommandResult& result) {
     return to_line(envelope_json({{"event", "result"}}, result));
 }
 
-std::string format_problems(std::span<const Problem> problems) {
+std::string format_problems(std::span<const Problem> problems, bool color) {
+    const std::string prefix = paint("opforge:", Style::bad, color);
     std::vector<std::vector<const Problem*>> groups;
     for (const Problem& problem : problems) {
         const auto same = std::find_if(groups.begin(), groups.end(), [&](const auto& group) {
@@ -91,10 +94,10 @@ std::string format_problems(std::span<const Problem> problems) {
     std::string text;
     for (const auto& group : groups) {
         if (group.size() == 1) {
-            text += fmt::format("opforge: {}\n", printable(with_subject(*group.front())));
+            text += fmt::format("{} {}\n", prefix, printable(with_subject(*group.front())));
             continue;
         }
-        text += fmt::format("opforge: {}\n", printable(group.front()->message));
+        text += fmt::format("{} {}\n", prefix, printable(group.front()->message));
         for (const Problem* problem : group) {
             text += fmt::format("    {}\n", printable(problem->subject));
         }

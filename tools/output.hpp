@@ -36,7 +36,7 @@ struct CommandResult {
 [[nodiscard]] std::string result_event(const CommandResult& result);
 
 /// For standard error: those with the same message under one.
-[[nodiscard]] std::string format_problems(std::span<const Problem> problems);
+[[nodiscard]] std::string format_problems(std::span<const Problem> problems, bool color = false);
 
 /// The text with control characters (a terminal would obey them) spelt out; newlines and tabs stay.
 [[nodiscard]] std::string printable(std::string_view text);

@@ -93,7 +93,7 @@ int run(int argc, const char* const* argv, const Catalog& catalog) {
     const bool printed = print(stdout, session.json_stream ? tools::result_event(result)
                                        : session.json      ? tools::envelope(result)
                                                            : result.text);
-    print(stderr, tools::format_problems(result.problems));
+    print(stderr, tools::format_problems(result.problems, session.color_errors()));
     if (!printed) {
         print(stderr, "opforge: standard output cannot be written\n");
     }

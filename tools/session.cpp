@@ -1,5 +1,7 @@
 #include "session.hpp"
 
+#include <unistd.h>
+
 namespace opforge::tools {
 
 cache::CacheOptions Session::cache_options() const {
@@ -13,6 +15,16 @@ cache::CacheOptions Session::cache_options() const {
 std::shared_ptr<cache::Cache> Session::open_cache() const {
     return cache_dir.empty() ? cache::process_cache()
                              : std::make_shared<cache::Cache>(cache_options());
+}
+
+bool Session::color_output() const {
+    return !json && use_color(parse_color_choice(color), ColorEnvironment::of_process(),
+                              ::isatty(STDOUT_FILENO) == 1);
+}
+
+bool Session::color_errors() const {
+    return use_color(parse_color_choice(color), ColorEnvironment::of_process(),
+                     ::isatty(STDERR_FILENO) == 1);
 }
 
 builder::BuilderContext Session::builder_context() const {

@@ -1,6 +1,7 @@
 // One run of the program: what the command line asked for, and the verb that will answer.
 #pragma once
 
+#include "color.hpp"
 #include "output.hpp"
 
 #include <opforge/builder/op_catalog.hpp>
@@ -29,12 +30,16 @@ struct Session {
     bool quiet = false;        // a process of our own making: its starter has said what there is to
     std::string cache_dir;     // empty: as the environment says
     std::string log_level;     // empty: as the environment says
+    std::string color = "auto";
     std::function<CommandResult()> action;
 
     [[nodiscard]] cache::CacheOptions cache_options() const;
     /// A cache of the session's own, where --cache-dir asks for one, else the process's.
     /// @throws InvalidArgument for a relative --cache-dir
     [[nodiscard]] std::shared_ptr<cache::Cache> open_cache() const;
+    /// Whether standard output, or standard error, is to be coloured.
+    [[nodiscard]] bool color_output() const;
+    [[nodiscard]] bool color_errors() const;
     /// For builders, and for runtime::configure_quantizer.
     [[nodiscard]] builder::BuilderContext builder_context() const;
 };
@@ -58,7 +63,10 @@ CLI::App& add_verb(CLI::App& parent, Session& session, const VerbText& text);
 void add_demo(CLI::App& app, Session& session);
 void add_quantize(CLI::App& app, Session& session);
 void add_prewarm(CLI::App& app, Session& session);
+void add_explain(CLI::App& app, Session& session);
 void add_report(CLI::App& app, Session& session);
+void add_record(CLI::App& app, Session& session);
 void add_cache(CLI::App& app, Session& session);
+void add_completion(CLI::App& app, Session& session);
 
 }  // namespace opforge::tools

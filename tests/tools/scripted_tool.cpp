@@ -3,10 +3,15 @@
 //   takes_<milliseconds>_<anything>   that long, then an artifact
 //   fails_<anything>                  an error of the compiler
 //   dies_<anything>                   the process that compiles it aborts
+//   plain_<anything>                  at once; its source includes no header
 #include "support/fake_compiler.hpp"
 
 #include <opforge/builder/errors.hpp>
+#ifdef CHANGED_KERNELS
+#include <opforge/embedded/changed_tool_kernels.hpp>
+#else
 #include <opforge/embedded/own_tool_kernels.hpp>
+#endif
 #include <opforge/tool/run.hpp>
 
 #include <charconv>
@@ -67,7 +72,8 @@ public:
         std::istringstream words(list == nullptr ? "" : list);
         std::vector<builder::ProgramSpec> specs;
         for (std::string name; words >> name;) {
-            specs.push_back({name, "scale.cu", {{"FACTOR", name}}, {"scale"}});
+            const char* const source = name.starts_with("plain") ? "plain.cu" : "scale.cu";
+            specs.push_back({name, source, {{"FACTOR", name}}, {"scale"}});
         }
         return specs;
     }
