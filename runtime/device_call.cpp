@@ -44,6 +44,9 @@ CallContext::CallContext(const char* op, const QuantizerModule& module, StreamHa
     if (!is_default_stream(stream)) {
         driver::check(api, api.stream_get_context(stream, &wanted), "cuStreamGetCtx");
     }
+    if (wanted == current && wanted != nullptr && module.is_only_device()) {
+        return;  // what nearly every call finds: nobody else's context is there to be current
+    }
     if (wanted != current) {
         scope_.emplace(api, wanted);
     }

@@ -60,7 +60,7 @@ struct FakeOutstanding {
     friend bool operator==(const FakeOutstanding&, const FakeOutstanding&) = default;
 };
 
-class FakeDriver final : public driver::DriverApi {
+class FakeDriver : public driver::DriverApi {
 public:
     explicit FakeDriver(std::vector<FakeDevice> devices = {FakeDevice{}});
     ~FakeDriver() override;

@@ -36,6 +36,8 @@ public:
 
     [[nodiscard]] const driver::DriverApi& api() const noexcept { return *api_; }
     [[nodiscard]] const driver::DeviceInfo& device() const noexcept { return device_; }
+    /// Whether the process sees no other: every context is then of this one.
+    [[nodiscard]] bool is_only_device() const noexcept { return only_device_; }
     /// What launch plans ask of the device.
     [[nodiscard]] const PlanFacts& facts() const noexcept { return facts_; }
     [[nodiscard]] const builder::OpBuilder& builder() const noexcept { return *builder_; }
@@ -62,6 +64,7 @@ private:
     std::shared_ptr<const builder::OpBuilder> builder_;
     const driver::DriverApi* api_;
     driver::DeviceInfo device_;
+    bool only_device_;
     PlanFacts facts_;
     std::array<std::atomic<const ProgramKernels*>,
                FakeQuantizeVariant::kCount + CodesVariant::kCount>
