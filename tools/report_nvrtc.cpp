@@ -84,6 +84,10 @@ Section nvrtc_section(bool devices_present) {
              {"taken", takes},
              {"verdict", verdict}});
     }
+    if (!taken) {
+        section.text +=
+            "NVRTC    none usable: kernels that are not in the cache cannot be compiled\n";
+    }
     section.checks.push_back(nvrtc_check(taken, devices_present));
     if (auto check = two_toolkits_check()) {
         section.checks.push_back(*std::move(check));

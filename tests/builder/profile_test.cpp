@@ -7,6 +7,7 @@
 #include <opforge/builder/quantizer_builder.hpp>
 
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 
 #include <cstdlib>
 #include <string>
@@ -81,13 +82,12 @@ TEST_CASE("threads and processes share a profile without mixing lines", "[builde
     std::vector<std::jthread> threads;
     for (int writer = 0; writer < kWriters; ++writer) {
         threads.emplace_back([&write_lines, writer] {
-            const std::string prefix = "p" + std::to_string(writer) + "_";
+            const std::string prefix = fmt::format("p{}_", writer);
             CHECK_NOTHROW(run_in_child([&](std::ostream&) { write_lines(prefix); }));
         });
     }
     for (int writer = 0; writer < kWriters; ++writer) {
-        threads.emplace_back(
-            [&write_lines, writer] { write_lines("t" + std::to_string(writer) + "_"); });
+        threads.emplace_back([&write_lines, writer] { write_lines(fmt::format("t{}_", writer)); });
     }
     threads.clear();
     CHECK(parse_profile(read_file(file)).size() == 2 * kWriters * kLines);
