@@ -17,9 +17,8 @@ struct Recipe {
         const char* name = nullptr;
         const char* value = nullptr;
     };
-    std::string function;  // what its kernels' names begin with
-    const char*
-        launching;  // what the program's name ends with: "", "_groups", "_block", "_any", "_split"
+    std::string function;   // what its kernels' names begin with
+    const char* launching;  // what the program's name ends with: "", "_groups", "_block", ...
     const char* source;
     std::array<Define, 4> defines;  // OPFORGE_PROGRAM apart; unused ones have no name
     int expected_milliseconds;      // by NVRTC 13.0 for sm_90, on one core of a Xeon
@@ -58,10 +57,11 @@ struct Visitor {
 };
 
 bool visit_fake_quantize(const Visitor& visit) {
-    constexpr std::array<const char*, 4> kLaunchings = {"_groups", "_block", "_any", "_split"};
-    constexpr std::array<const char*, 4> kNumbers = {"0", "1", "2", "3"};
-    constexpr std::array<std::array<int, 4>, 2> kMilliseconds = {
-        {{55, 75, 85, 110}, {100, 105, 120, 145}}};  // nearest, stochastic
+    constexpr std::array<const char*, 6> kLaunchings = {"_groups", "_block",   "_any",
+                                                        "_split",  "_cluster", "_grid"};
+    constexpr std::array<const char*, 6> kNumbers = {"0", "1", "2", "3", "4", "5"};
+    constexpr std::array<std::array<int, 6>, 2> kMilliseconds = {
+        {{55, 75, 85, 110, 130, 130}, {100, 105, 120, 145, 160, 160}}};  // nearest, stochastic
     for (std::size_t element = 0; element < kElements.size(); ++element) {
         for (const std::size_t stochastic : {0U, 1U}) {
             for (const std::size_t asymmetric : {0U, 1U}) {
