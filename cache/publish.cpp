@@ -231,8 +231,7 @@ std::filesystem::path publish_entry(StoreContext& store, const Manifest& manifes
         } catch (const CacheError& error) {
             // Somebody removed the root, or cleared the cache, while we were at it; or a network
             // file system is behind. A new try makes what is missing.
-            const int code = error.code().value();
-            if ((code != ENOENT && code != ESTALE) || !patience.wait()) {
+            if (!is_passing(error.code()) || !patience.wait()) {
                 throw;
             }
         }
