@@ -13,8 +13,8 @@ namespace {
 constexpr std::int64_t kCachedItems = 4;
 
 void by_groups(std::int64_t groups, std::int64_t group_size, int threads, const GroupWork& work) {
-    // Long runs where there are enough of them to even out what threads differ by: at the end of one
-    // nothing has been read ahead.
+    // Long runs where there are enough of them to even out what threads differ by: at the end of
+    // one nothing has been read ahead.
     constexpr std::int64_t kItemsAThread = 16;
     const std::int64_t item_elements = std::clamp<std::int64_t>(
         groups * group_size / (kItemsAThread * threads), kItemElements, 16 * kItemElements);

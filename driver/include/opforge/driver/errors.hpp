@@ -47,7 +47,8 @@ public:
 };
 
 namespace driver {
-[[noreturn]] OPFORGE_API void throw_driver_error(const DriverApi& api, int result, const char* call);
+[[noreturn]] OPFORGE_API void throw_driver_error(const DriverApi& api, int result,
+                                                 const char* call);
 
 /// Throws DriverError unless `result` is success. Costs a comparison where it is: also on the path
 /// of every call.
@@ -57,7 +58,8 @@ inline void check(const DriverApi& api, int result, const char* call) {
     }
 }
 /// With what the call was about.
-OPFORGE_API void check(const DriverApi& api, int result, const char* call, const std::string& subject);
+OPFORGE_API void check(const DriverApi& api, int result, const char* call,
+                       const std::string& subject);
 }  // namespace driver
 
 }  // namespace opforge
