@@ -245,7 +245,7 @@ TEST_CASE("stats tells of the cap, of what is there and of what is wrong with it
     CHECK(program.ask({"cache", "stats"}, {{"OPFORGE_CACHE_MAX_SIZE", "big"}}).exit_code == 2);
 }
 
-TEST_CASE("--expect-all-hits names every program that a layer lacks", "[tools]") {
+TEST_CASE("verify with --expect-all-hits names every program that a layer lacks", "[tools]") {
     const OpforgeProgram program;
     const std::string root = program.folder() / "layer";
     static_cast<void>(publish(root, "first"));
