@@ -71,11 +71,14 @@ public:
         staging.directory().write_file(artifact_file(manifest_.artifact.kind), artifact_);
         staging.directory().write_file(kManifestFile, as_bytes(text_));
         staging.directory().sync();
-        const bool ours =
-            if_taken == IfTaken::replace ? swap_in(staging, tmp, shard) : move_in(staging, shard);
-        if (ours) {
-            shard.sync();
+        if (if_taken == IfTaken::replace) {
+            swap_in(staging, tmp, shard);
+        } else {
+            move_in(staging, shard);
         }
+        // Also where another writer's entry is in the place: its name need not be on the disk yet,
+        // and our caller is told that the entry is kept.
+        shard.sync();
         return shard.path() / name_;
     }
 
@@ -97,12 +100,12 @@ private:
         }
     }
 
-    // False: another writer's entry is in the place, and as good as ours.
-    bool move_in(Staging& staging, const SecureDirectory& shard) {
+    // After it ours, or another writer's that is as good, is in the place.
+    void move_in(Staging& staging, const SecureDirectory& shard) {
         for (int attempt = 1;; ++attempt) {
             try {
                 rename_into_place(staging, shard);
-                return true;
+                return;
             } catch (const CacheError& error) {
                 if (!is_taken(error) || attempt == kAttempts) {
                     throw;
@@ -111,7 +114,7 @@ private:
             // On a network the winner's bytes may not be there to be read yet. Ours are at hand,
             // and whoever reads the winner's hashes them.
             if (on_network_ || serves_already(shard)) {
-                return false;
+                return;
             }
         }
     }
@@ -149,8 +152,8 @@ private:
         return false;
     }
 
-    // False: others keep replacing the entry, and what is there is as new as ours.
-    bool swap_in(Staging& staging, const SecureDirectory& tmp, const SecureDirectory& shard) {
+    // Where others keep replacing the entry, what is there in the end is as new as ours.
+    void swap_in(Staging& staging, const SecureDirectory& tmp, const SecureDirectory& shard) {
         std::string old;
         for (int attempt = 1;; ++attempt) {
             try {
@@ -170,14 +173,13 @@ private:
                 old.clear();
             }
             if (attempt == kAttempts) {
-                return false;
+                return;
             }
             old = move_aside(shard, tmp);
         }
         if (!old.empty()) {
             remove_quietly(tmp, old);
         }
-        return true;
     }
 
     // The name in tmp that the old entry has now; empty where it has gone by itself.
