@@ -45,6 +45,16 @@ bool may_be_late(const StoreContext& store, const Judgement& judgement, Lateness
     return on_network;
 }
 
+ReadManifest identified(const EntryReader& reader, const Request& wanted,
+                        const Toolchain& toolchain) {
+    ReadManifest read = reader.manifest();
+    check_identity(read.manifest, wanted, read.file.path);
+    if (read.manifest.toolchain != toolchain) {
+        throw ManifestFault(Refusal::wrong_target, "another toolchain made it", read.file.path);
+    }
+    return read;
+}
+
 }  // namespace
 
 std::string_view to_string(Refusal refusal) noexcept {
@@ -74,7 +84,7 @@ struct DirectoryStore::Implementation {
     struct Look {
         std::shared_ptr<const Entry> entry;
         std::optional<Judgement> judgement;  // where there is no entry
-        std::optional<FileStatus> seen;      // the entry's folder
+        bool was_there = false;              // the entry's folder
     };
     [[nodiscard]] Look look(const Request& wanted, const std::string& name,
                             const Toolchain& toolchain, const Acceptable& acceptable) const;
@@ -119,12 +129,8 @@ DirectoryStore::Implementation::look(const Request& wanted, const std::string& n
     look.judgement = judge([&] {
         const SecureDirectory root = store.open_root();
         const EntryReader reader = EntryReader::below_root(root, name);
-        look.seen = reader.status();
-        ReadManifest read = reader.manifest();
-        check_identity(read.manifest, wanted, read.file.path);
-        if (read.manifest.toolchain != toolchain) {
-            throw ManifestFault(Refusal::wrong_target, "another toolchain made it", read.file.path);
-        }
+        look.was_there = true;
+        ReadManifest read = identified(reader, wanted, toolchain);
         if (acceptable && !acceptable(read.manifest)) {
             throw ManifestFault(Refusal::unacceptable, "it is sound, but cannot be used here",
                                 read.file.path);
@@ -208,9 +214,14 @@ DirectoryStore::Found DirectoryStore::find(const Request& request, const Digest&
         if (may_be_late(store, judgement, lateness) && patience.wait()) {
             continue;
         }
-        const bool went_away = judgement.refusal == Refusal::absent && look.seen;
-        const Moved moved =
-            is_bad(judgement.refusal) ? quarantine_judged(store, name, *look.seen) : Moved::failed;
+        const bool went_away = judgement.refusal == Refusal::absent && look.was_there;
+        const auto is_still_bad = [&](const EntryReader& reader) {
+            return is_judged_bad([&] {
+                static_cast<void>(reader.artifact(identified(reader, wanted, toolchain).manifest));
+            });
+        };
+        const Moved moved = is_bad(judgement.refusal) ? quarantine_judged(store, name, is_still_bad)
+                                                      : Moved::failed;
         if (went_away || moved == Moved::replaced) {
             ++attempt;
             continue;
@@ -270,11 +281,8 @@ DirectoryStore::Found DirectoryStore::Implementation::find_any_once(const Reques
             continue;
         }
         Candidate candidate{name, {}};
-        std::optional<FileStatus> seen;
         const auto judgement = judge([&] {
-            const EntryReader reader = EntryReader::in_shard(*shard, name);
-            seen = reader.status();
-            candidate.toolchain = reader.manifest().manifest.toolchain;
+            candidate.toolchain = EntryReader::in_shard(*shard, name).manifest().manifest.toolchain;
         });
         if (!judgement) {
             candidates.push_back(std::move(candidate));
@@ -285,7 +293,9 @@ DirectoryStore::Found DirectoryStore::Implementation::find_any_once(const Reques
         }
         count(found, *judgement);
         if (is_bad(judgement->refusal)) {
-            const Moved moved = quarantine_judged(store, name, *seen);
+            const Moved moved = quarantine_judged(store, name, [](const EntryReader& reader) {
+                return is_judged_bad([&] { static_cast<void>(reader.manifest()); });
+            });
             found.quarantined += moved == Moved::yes ? 1U : 0U;
             found.reason += "; " + quarantine_remedy(moved);
         }

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <iterator>
 
 namespace opforge::cache {
@@ -64,12 +65,7 @@ Removal Housekeeping::remove(const std::vector<StoredEntry>& entries,
     return removal;
 }
 
-// False where there is nothing yet. @throws CacheError for a layer, which nobody changes.
-bool Housekeeping::may_remove() const {
-    const auto missing = judge([&] { static_cast<void>(store_.open_root()); });
-    if (missing && missing->refusal == Refusal::absent) {
-        return false;
-    }
+void Housekeeping::refuse_if_sealed() const {
     const SecureDirectory root = store_.open_root();
     const auto version = root.status_if_there(kVersionFolder);
     if (store_.options.read_only || (version && !is_writable(*version))) {
@@ -77,11 +73,23 @@ bool Housekeeping::may_remove() const {
                          std::make_error_code(std::errc::read_only_file_system),
                          "it is a sealed layer: remove its whole folder, if that is what is meant");
     }
-    return true;
+}
+
+// False where there is no cache. @throws CacheError where it is sealed or cannot be opened
+bool Housekeeping::is_there_to_remove_from() const {
+    try {
+        refuse_if_sealed();
+        return true;
+    } catch (const CacheError& error) {
+        if (error.code().value() != ENOENT) {
+            throw;
+        }
+        return false;
+    }
 }
 
 Removal Housekeeping::prune(const Limits& limits, Run run) {
-    if (!may_remove()) {
+    if (!is_there_to_remove_from()) {
         return {};
     }
     const std::vector<StoredEntry> entries = entries_by_use(store_);
@@ -105,7 +113,7 @@ Removal Housekeeping::prune(const Limits& limits, Run run) {
 }
 
 Removal Housekeeping::clear(Run run) {
-    if (!may_remove()) {
+    if (!is_there_to_remove_from()) {
         return {};
     }
     const std::vector<StoredEntry> entries = entries_by_use(store_);

@@ -28,7 +28,8 @@ public:
     [[nodiscard]] Tally evicted() const { return size_watch_.evicted(); }
 
 private:
-    [[nodiscard]] bool may_remove() const;
+    [[nodiscard]] bool is_there_to_remove_from() const;
+    void refuse_if_sealed() const;
     [[nodiscard]] Removal remove(const std::vector<StoredEntry>& entries,
                                  const std::set<std::string>& doomed, Run run);
 

@@ -121,29 +121,38 @@ private:
 
     // An entry is in the way. True: it is as good as ours. False: it is gone, the way is free.
     bool serves_already(const SecureDirectory& shard) {
-        std::optional<EntryReader> reader;
         std::string reason;
-        try {
-            reader.emplace(EntryReader::in_shard(shard, name_));
-            const Manifest manifest = reader->manifest().manifest;
-            check_identity(manifest, wanted_, reader->path());
-            static_cast<void>(reader->artifact(manifest));
-            return true;
-        } catch (const ManifestFault& fault) {
-            reason = fault.what();
-        } catch (const InsecureError&) {
-            throw;
-        } catch (const CacheError& error) {
-            if (error.code().value() == ENOENT) {
-                return false;
+        const auto is_sound = [&](const EntryReader& reader) {
+            try {
+                const Manifest manifest = reader.manifest().manifest;
+                check_identity(manifest, wanted_, reader.path());
+                static_cast<void>(reader.artifact(manifest));
+                return true;
+            } catch (const ManifestFault& fault) {
+                reason = fault.what();
+            } catch (const InsecureError&) {
+                throw;
+            } catch (const CacheError& error) {
+                if (error.code().value() == ENOENT) {
+                    throw;
+                }
+                // Unreadable counts as bad here: sound bytes are at hand.
+                reason = error.what();
             }
-            if (!reader) {
+            return false;
+        };
+        try {
+            if (is_sound(EntryReader::in_shard(shard, name_))) {
+                return true;
+            }
+        } catch (const CacheError& error) {
+            if (error.code().value() != ENOENT) {
                 throw;
             }
-            // Unreadable counts as bad here: sound bytes are at hand.
-            reason = error.what();
+            return false;
         }
-        if (quarantine_judged(store_, name_, reader->status()) == Moved::failed) {
+        const auto is_still_bad = [&](const EntryReader& reader) { return !is_sound(reader); };
+        if (quarantine_judged(store_, name_, is_still_bad) == Moved::failed) {
             throw CacheError(
                 "publish over", shard.path() / name_, std::make_error_code(std::errc::file_exists),
                 fmt::format("the entry there is bad ({}) and cannot be moved away; remove it",
