@@ -163,48 +163,55 @@ private:
 
     // Where others keep replacing the entry, what is there in the end is as new as ours.
     void swap_in(Staging& staging, const SecureDirectory& tmp, const SecureDirectory& shard) {
-        std::string old;
-        for (int attempt = 1;; ++attempt) {
+        for (int attempt = 1; attempt <= kAttempts; ++attempt) {
             try {
                 rename_into_place(staging, shard);
-                break;
+                return;
             } catch (const CacheError& error) {
                 if (!is_taken(error)) {
-                    if (!old.empty() && judge([&] { tmp.move(old, shard, name_); })) {
-                        remove_quietly(tmp, old);
-                    }
                     throw;
                 }
             }
-            if (!old.empty()) {
-                // Another process filled the gap; its entry gives way too.
-                remove_quietly(tmp, old);
-                old.clear();
+            try {
+                // What is not ours alone stays where it is.
+                static_cast<void>(shard.open(name_));
+                // There is no moment without an entry. The old one goes with the staging folder,
+                // after the shard is synced: until then a power failure may bring it back.
+                if (staging.change_places_with(shard, name_)) {
+                    return;
+                }
+                if (move_in_after_moving_away(staging, tmp, shard)) {
+                    return;
+                }
+            } catch (const CacheError& error) {
+                if (error.code().value() != ENOENT) {
+                    throw;
+                }
+                // It went away by itself.
             }
-            if (attempt == kAttempts) {
-                return;
-            }
-            old = move_aside(shard, tmp);
-        }
-        if (!old.empty()) {
-            remove_quietly(tmp, old);
         }
     }
 
-    // The name in tmp that the old entry has now; empty where it has gone by itself.
-    std::string move_aside(const SecureDirectory& shard, const SecureDirectory& tmp) {
+    // In two steps, where the file system has no exchange: a kill between them leaves a miss, and
+    // the old entry in tmp for the sweep. False: another process filled the gap.
+    bool move_in_after_moving_away(Staging& staging, const SecureDirectory& tmp,
+                                   const SecureDirectory& shard) {
+        const std::string old = store_.unique_name();
+        shard.move(name_, tmp, old);
         try {
-            // What is not ours alone stays where it is.
-            static_cast<void>(shard.open(name_));
-            std::string aside = store_.unique_name();
-            shard.move(name_, tmp, aside);
-            return aside;
+            rename_into_place(staging, shard);
         } catch (const CacheError& error) {
-            if (error.code().value() != ENOENT) {
+            if (is_taken(error) || judge([&] { tmp.move(old, shard, name_); })) {
+                remove_quietly(tmp, old);
+            }
+            if (!is_taken(error)) {
                 throw;
             }
-            return {};
+            return false;
         }
+        shard.sync();
+        remove_quietly(tmp, old);
+        return true;
     }
 
     StoreContext& store_;
