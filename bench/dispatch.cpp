@@ -5,6 +5,7 @@
 #include "dispatch_calls.hpp"
 #include "dispatch_rounds.hpp"
 #include "machine.hpp"
+#include "program.hpp"
 #include "statistics.hpp"
 
 #include <opforge/driver/device.hpp>
@@ -13,11 +14,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include <cstdio>
-#include <exception>
 #include <filesystem>
-#include <fstream>
-#include <stdexcept>
 #include <string>
 
 namespace opforge::bench {
@@ -87,21 +84,14 @@ int run(int count, char** arguments) {
         figures.push_back(
             measure(call, gpu ? measure_on_gpu(call, settings) : measure_on_fake(call, settings)));
     }
-    if (!json_file.empty()) {
-        std::ofstream file(json_file);
-        file << json{{"schema", 1},
-                     {"benchmark", "dispatch"},
-                     {"machine", machine},
-                     {"driver", gpu ? "real" : "fake"},
-                     {"rounds", settings.rounds},
-                     {"batch", settings.batch},
-                     {"calls", std::move(figures)}}
-                    .dump(1)
-             << '\n';
-        if (!file.flush()) {
-            throw std::runtime_error(fmt::format("write {}: failed", json_file.string()));
-        }
-    }
+    write_figures(json_file, json{{"schema", 1},
+                                  {"benchmark", "dispatch"},
+                                  {"machine", machine},
+                                  {"driver", gpu ? "real" : "fake"},
+                                  {"rounds", settings.rounds},
+                                  {"batch", settings.batch},
+                                  {"calls", std::move(figures)}}
+                                 .dump(1));
     return 0;
 }
 
@@ -109,10 +99,6 @@ int run(int count, char** arguments) {
 }  // namespace opforge::bench
 
 int main(int count, char** arguments) {
-    try {
-        return opforge::bench::run(count, arguments);
-    } catch (const std::exception& error) {
-        fmt::print(stderr, "opforge-bench-dispatch: {}\n", error.what());
-        return 1;
-    }
+    return opforge::bench::run_program("opforge-bench-dispatch", opforge::bench::run, count,
+                                       arguments);
 }

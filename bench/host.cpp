@@ -3,6 +3,7 @@
 // the rounds of copy time / op time of one round. Tensors are larger than the last cache.
 #include "machine.hpp"
 #include "memory_copy.hpp"
+#include "program.hpp"
 #include "statistics.hpp"
 
 #include <opforge/opforge.hpp>
@@ -14,12 +15,9 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <exception>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -206,21 +204,14 @@ int run(int count, char** arguments) {
             cells.push_back(measure(cell, memory, threads, rounds));
         }
     }
-    if (!json_file.empty()) {
-        std::ofstream file(json_file);
-        file << json{{"schema", 1},
-                     {"benchmark", "host"},
-                     {"machine", machine},
-                     {"threads", threads},
-                     {"mebibytes", mebibytes},
-                     {"rounds", rounds},
-                     {"cells", std::move(cells)}}
-                    .dump(1)
-             << '\n';
-        if (!file.flush()) {
-            throw std::runtime_error(fmt::format("write {}: failed", json_file.string()));
-        }
-    }
+    write_figures(json_file, json{{"schema", 1},
+                                  {"benchmark", "host"},
+                                  {"machine", machine},
+                                  {"threads", threads},
+                                  {"mebibytes", mebibytes},
+                                  {"rounds", rounds},
+                                  {"cells", std::move(cells)}}
+                                 .dump(1));
     return 0;
 }
 
@@ -228,10 +219,5 @@ int run(int count, char** arguments) {
 }  // namespace opforge::bench
 
 int main(int count, char** arguments) {
-    try {
-        return opforge::bench::run(count, arguments);
-    } catch (const std::exception& error) {
-        fmt::print(stderr, "opforge-bench-host: {}\n", error.what());
-        return 1;
-    }
+    return opforge::bench::run_program("opforge-bench-host", opforge::bench::run, count, arguments);
 }

@@ -1,5 +1,6 @@
 #include "fake_quantize_device.hpp"
 #include "device_call.hpp"
+#include "random_arguments.hpp"
 #include "stream_boards.hpp"
 
 #include <opforge/driver/errors.hpp>
@@ -9,11 +10,12 @@
 #include <opforge/runtime/quantizer_module.hpp>
 
 #include <bit>
-#include <cstddef>
 #include <cstdint>
 
 namespace opforge::runtime {
 namespace {
+
+constexpr const char* kOp = "ds_quantizer";
 
 FakeQuantizeVariant variant_of(const FakeQuantizeTask& task, FakeQuantizeKernel kernel) {
     return {.element = element_of(task.dtype),
@@ -31,18 +33,6 @@ bool is_aligned(const FakeQuantizeTask& task) {
             group_bytes) %
                kVectorBytes ==
            0;
-}
-
-/// Philox's round keys: each round adds a constant to both words of the seed.
-void schedule_keys(std::uint64_t seed, unsigned (&keys)[20]) {
-    auto first = static_cast<std::uint32_t>(seed);
-    auto second = static_cast<std::uint32_t>(seed >> 32U);
-    for (std::size_t round = 0; round < 10; ++round) {
-        keys[2 * round] = first;
-        keys[2 * round + 1] = second;
-        first += 0x9E3779B9U;
-        second += 0xBB67AE85U;
-    }
 }
 
 /// What CUDA says where fewer blocks or clusters can be resident than the device's facts promise.
@@ -78,17 +68,11 @@ public:
                      .inverse_levels = 1.0F / task.levels(),
                      .code_min = task.code_min(),
                      .code_max = task.code_max(),
-                     .seed = task.random.seed,
-                     .offset = task.random.offset,
-                     .round_keys = {},
-                     .device_random = std::bit_cast<const unsigned long long*>(device_random),
+                     .random = task.stochastic ? random_arguments(task.random, device_random)
+                                               : kernels::RandomArguments{},
                      .ranges = nullptr,
                      .board = nullptr,
-                     .tag = 0} {
-        if (task.stochastic) {
-            schedule_keys(task.random.seed, arguments_.round_keys);
-        }
-    }
+                     .tag = 0} {}
 
     void run() {
         const FakeQuantizePlan plan = plan_fake_quantize(shape_, module_.facts());
@@ -102,8 +86,10 @@ public:
                 launch_split(plan_fake_quantize_split(shape_, module_.facts()));
             }
             return;
-        default:
-            launch(kernels_of(plan).first, plan);
+        default: {
+            const ProgramKernels& kernels = kernels_of(plan);
+            launch(kernels, kernels.first, plan);
+        }
         }
     }
 
@@ -126,32 +112,39 @@ private:
         return config;
     }
 
-    void launch(driver::KernelHandle kernel, const FakeQuantizePlan& plan) {
-        const driver::LaunchConfig config = prepare(plan);
+    void launch(const ProgramKernels& kernels, driver::KernelHandle kernel,
+                const FakeQuantizePlan& plan) {
+        check(kernels, plan, start(kernel, plan));
+    }
+
+    int start(driver::KernelHandle kernel, const FakeQuantizePlan& plan) {
         void* arguments[] = {&arguments_};
-        driver::launch(module_.api(), kernel, config, stream_, arguments,
-                       kernels_of(plan).program->name().c_str());
+        return module_.api().launch(kernel, prepare(plan), stream_, arguments);
+    }
+
+    void check(const ProgramKernels& kernels, const FakeQuantizePlan& plan, int result) {
+        if (result != 0) {
+            driver::check_launch(module_.api(), result, prepare(plan),
+                                 kernels.program->name().c_str());
+        }
     }
 
     void launch_split(const FakeQuantizePlan& plan) {
         const ProgramKernels& kernels = kernels_of(plan);
         const StreamWorkspace workspace(module_, stream_, plan.workspace_bytes);
         arguments_.ranges = std::bit_cast<void*>(workspace.address());
-        launch(kernels.first, plan);
-        launch(kernels.second, plan);
+        launch(kernels, kernels.first, plan);
+        launch(kernels, kernels.second, plan);
     }
 
     /// False where the launch was refused, and nothing was done.
     bool launch_team(const FakeQuantizePlan& plan) {
-        const driver::KernelHandle kernel = kernels_of(plan).first;
         if (plan.kernel == FakeQuantizeKernel::cluster) {
-            return try_launch(kernel, plan);
+            return try_launch(plan);
         }
         if (!is_capturing(module_.api(), stream_)) {
             if (const auto board = module_.boards().board(stream_, plan.rounds)) {
-                arguments_.board = std::bit_cast<unsigned long long*>(board->address);
-                arguments_.tag = board->tag;
-                return try_launch(kernel, plan);
+                return try_launch_with(board->address, board->tag, plan);
             }
         }
         const std::uint64_t bytes = board_bytes(plan);
@@ -159,24 +152,26 @@ private:
         driver::check(module_.api(),
                       module_.api().fill_async(workspace.address(), 0, bytes, stream_),
                       "cuMemsetD8Async");
-        arguments_.board = std::bit_cast<unsigned long long*>(workspace.address());
-        arguments_.tag = 1;
-        return try_launch(kernel, plan);
+        return try_launch_with(workspace.address(), 1, plan);
     }
 
-    bool try_launch(driver::KernelHandle kernel, const FakeQuantizePlan& plan) {
-        const driver::LaunchConfig config = prepare(plan);
-        void* arguments[] = {&arguments_};
-        const int result = module_.api().launch(kernel, config, stream_, arguments);
+    bool try_launch_with(driver::DevicePointer board, std::uint32_t tag,
+                         const FakeQuantizePlan& plan) {
+        arguments_.board = std::bit_cast<unsigned long long*>(board);
+        arguments_.tag = tag;
+        return try_launch(plan);
+    }
+
+    bool try_launch(const FakeQuantizePlan& plan) {
+        const ProgramKernels& kernels = kernels_of(plan);
+        const int result = start(kernels.first, plan);
         if (is_refusal(result)) {
             return false;
         }
-        driver::check_launch(module_.api(), result, config,
-                             kernels_of(plan).program->name().c_str());
+        check(kernels, plan, result);
         return true;
     }
 
-    static constexpr const char* kOp = "ds_quantizer";
     const FakeQuantizeTask& task_;
     QuantizerModule& module_;
     driver::StreamHandle stream_;
@@ -188,7 +183,6 @@ private:
 
 void fake_quantize_on_device(const FakeQuantizeTask& task, int device, driver::StreamHandle stream,
                              driver::DevicePointer device_random) {
-    constexpr const char* kOp = "ds_quantizer";
     QuantizerModule& module = module_for_call(kOp, device);
     const CallContext context(kOp, module, stream);
     Call(task, module, stream, device_random).run();

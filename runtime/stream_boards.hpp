@@ -1,4 +1,4 @@
-// A little device memory for each stream, kept for as long as the module: blocks of a cooperative
+// A little device memory for each stream, kept from its first use on: blocks of a cooperative
 // launch tell each other their ranges through it. A stream runs one launch at a time, so its
 // launches share one.
 #pragma once

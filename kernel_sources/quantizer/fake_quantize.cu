@@ -43,7 +43,7 @@ OPFORGE_DEVICE void many_groups(const FakeQuantizeArguments& arguments, uint4* s
     const u32 sub = team_of_thread(lanes);
     const u32 lane = threadIdx.x - sub * lanes;
     const u32 groups_a_block = teams_of_block(lanes);
-    const Random random(arguments);
+    const Random<kStochastic> random(arguments.random);
     // The bound is the block's, not the thread's: every lane must reach the reduction.
     const i64 stride = static_cast<i64>(gridDim.x) * groups_a_block;
     for (i64 base = static_cast<i64>(blockIdx.x) * groups_a_block; base < launch.groups;
@@ -62,7 +62,7 @@ template <class Team>
 OPFORGE_DEVICE void team_groups(const FakeQuantizeArguments& arguments, const Team& team, u32 rank,
                                 i64 first, i64 teams, uint4* shared, Range* scratch) {
     const kernels::GroupLaunch& launch = arguments.launch;
-    [[maybe_unused]] const Random random(arguments);
+    [[maybe_unused]] const Random<kStochastic> random(arguments.random);
     u32 round = 0;
 #pragma unroll 1
     for (i64 group = first; group < launch.groups; group += teams, ++round) {
@@ -130,7 +130,8 @@ OPFORGE_RESIDENT_KERNEL(block, kBlockThreads, kStochastic ? 3 : 1)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
     extern __shared__ uint4 chunks[];
     __shared__ Range scratch[32];
-    const Random random(arguments);
+    const Random<kStochastic> random(arguments.random);
+    // Not many_groups(), which does the same with six registers more.
     for (i64 group = blockIdx.x; group < arguments.launch.groups; group += gridDim.x) {
         ThreadShare<true> share(arguments, whole_group(group, arguments.launch), threadIdx.x,
                                 blockDim.x, chunks);
@@ -173,7 +174,7 @@ OPFORGE_KERNEL(range, kSplitThreads)
 OPFORGE_KERNEL(apply, kSplitThreads)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
     __shared__ Range scratch[32];
-    const Random random(arguments);
+    const Random<kStochastic> random(arguments.random);
     const i64 slices = arguments.launch.slices;
     const i64 tiles = arguments.launch.groups * slices;
     for (i64 step = blockIdx.x; step < tiles; step += gridDim.x) {

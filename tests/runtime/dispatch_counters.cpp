@@ -22,6 +22,14 @@ void* operator new(std::size_t size_bytes) {
 void* operator new[](std::size_t size_bytes) {
     return operator new(size_bytes);
 }
+// Those that return null as well: the library's own would not go with the deletes below.
+void* operator new(std::size_t size_bytes, const std::nothrow_t&) noexcept {
+    ++allocations;
+    return std::malloc(size_bytes != 0 ? size_bytes : 1);
+}
+void* operator new[](std::size_t size_bytes, const std::nothrow_t& nothrow) noexcept {
+    return operator new(size_bytes, nothrow);
+}
 void operator delete(void* memory) noexcept {
     std::free(memory);
 }

@@ -6,6 +6,7 @@
 #include "opforge/kernels/fake_quantize_arguments.cuh"
 #include "opforge/kernels/philox.cuh"
 #include "opforge/kernels/program.cuh"
+#include "opforge/kernels/random.cuh"
 #include "opforge/kernels/range.cuh"
 #include "opforge/kernels/rounding.cuh"
 #include "opforge/kernels/types.cuh"
@@ -104,37 +105,6 @@ struct GroupCodec {
         return kStochastic ? stochastic(position(x), draw) : nearest(position(x));
     }
 };
-
-/// Where the random numbers come from: the arguments, or device memory.
-struct Random {
-    u64 seed;
-    u64 offset;
-
-    OPFORGE_DEVICE explicit Random(const FakeQuantizeArguments& arguments)
-        : seed(arguments.seed), offset(arguments.offset) {
-        if (kStochastic && arguments.device_random != nullptr) {
-            seed = arguments.device_random[0];
-            offset = arguments.device_random[1];
-        }
-    }
-};
-
-/// act(draws) with the draws of the elements from `from` on.
-template <class Act>
-OPFORGE_DEVICE void with_draws(const FakeQuantizeArguments& arguments, const Random& random,
-                               const Raw* from, Act act) {
-    if constexpr (kStochastic) {
-        const u64 j =
-            random.offset + static_cast<u64>(from - static_cast<const Raw*>(arguments.input));
-        if (arguments.device_random == nullptr && j % 4 == 0) {
-            act(ScheduledDraws(arguments.round_keys, j));
-        } else {
-            act(AnyDraws(random.seed, j));
-        }
-    } else {
-        act(NoDraws{});
-    }
-}
 
 template <class Draws>
 OPFORGE_DEVICE Elements apply_chunk(const Elements& in, const GroupCodec& codec,

@@ -79,13 +79,13 @@ public:
     /// kMeasured: measure() has gone over the slice.
     template <bool kMeasured>
     OPFORGE_DEVICE void apply(const FakeQuantizeArguments& arguments, const GroupCodec& codec,
-                              const Random& random) const {
-        with_draws(arguments, random, from_, Apply < kMeasured && kHoldsFirst,
-                   kMeasured && kAligned > {*this, arguments, codec});
+                              const Random<kStochastic>& random) const {
+        using Work = Apply<kMeasured && kHoldsFirst, kMeasured && kAligned>;
+        random.with_draws(from_ - static_cast<const Raw*>(arguments.input),
+                          Work{*this, arguments, codec});
     }
 
 private:
-    // An object with a call operator, not a lambda: NVRTC takes a generic one for host code.
     template <bool kFirstHeld, bool kKept>
     struct Apply {
         const ThreadShare& share;
