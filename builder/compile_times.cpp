@@ -1,6 +1,7 @@
 #include "compile_times.hpp"
 
 #include <opforge/base/error.hpp>
+#include <opforge/cache/layer_contents.hpp>
 
 #include <algorithm>
 #include <filesystem>
@@ -10,6 +11,22 @@ namespace {
 
 // A program that nobody knows anything of: in the middle of what kernels take.
 constexpr int kUnknownMilliseconds = 100;
+
+void record_from(CompileTimes& times, const std::vector<cache::Listed>& entries) {
+    for (const cache::Listed& entry : entries) {
+        if (!entry.manifest) {
+            continue;
+        }
+        const cache::Manifest& manifest = *entry.manifest;
+        try {
+            times.record({manifest.request.op, manifest.request.program,
+                          parse_target(manifest.request.target)},
+                         std::chrono::microseconds(manifest.compile_microseconds));
+        } catch (const InvalidArgument&) {
+            // A newer opforge's target.
+        }
+    }
+}
 
 }  // namespace
 
@@ -67,20 +84,15 @@ void CompileTimes::sort(std::vector<PrewarmJob>& jobs) const {
 }
 
 void record_from_cache(CompileTimes& times, cache::Cache& cache) {
+    for (const cache::LayerSpec& layer : cache.layers()) {
+        record_from(times, cache::look_into(layer, false).entries);
+    }
     std::error_code ignored;
     if (cache.directory() == nullptr || !std::filesystem::exists(cache.root().path, ignored)) {
         return;
     }
     try {
-        for (const cache::Listed& entry : cache.directory()->list(false)) {
-            if (!entry.manifest) {
-                continue;
-            }
-            const cache::Manifest& manifest = *entry.manifest;
-            times.record({manifest.request.op, manifest.request.program,
-                          parse_target(manifest.request.target)},
-                         std::chrono::microseconds(manifest.compile_microseconds));
-        }
+        record_from(times, cache.directory()->list(false));
     } catch (const Error&) {
         // A cache that cannot be read only makes a worse order.
     }

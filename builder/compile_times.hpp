@@ -38,7 +38,7 @@ private:
     Duration taken_sum_{};
 };
 
-/// From every manifest of the cache's folder; empty where it cannot be read.
+/// From every manifest of the cache's layers and folder; of those that cannot be read, nothing.
 void record_from_cache(CompileTimes& times, cache::Cache& cache);
 
 }  // namespace opforge::builder

@@ -1,59 +1,16 @@
+#include "devices_here.hpp"
+#include "layer_entries.hpp"
+
 #include <opforge/base/error.hpp>
 #include <opforge/builder/explain.hpp>
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <map>
-#include <system_error>
 #include <utility>
 
 namespace opforge::builder {
 namespace {
-
-/// One layer's entries, by what their folders are named after and by program.
-class LayerEntries {
-public:
-    explicit LayerEntries(cache::DirectoryStore& store) : root_(store.root()) {
-        std::error_code ignored;
-        // A cache that is not there yet is an empty one.
-        if (std::filesystem::exists(root_, ignored)) {
-            entries_ = store.list(true);
-        }
-        for (const cache::Listed& entry : entries_) {
-            if (entry.manifest) {
-                const cache::Request& request = entry.manifest->request;
-                by_program_[{request.op, request.program}].push_back(&entry);
-            }
-        }
-    }
-
-    [[nodiscard]] const std::filesystem::path& root() const { return root_; }
-
-    /// Those under the request's own key that a lookup would refuse.
-    [[nodiscard]] const cache::Listed* unsound(const cache::Request& request) const {
-        const std::string want = cache::want_digest(request).hex() + ".";
-        for (const cache::Listed& entry : entries_) {
-            if (!entry.manifest && entry.name.starts_with(want)) {
-                return &entry;
-            }
-        }
-        return nullptr;
-    }
-
-    [[nodiscard]] const std::vector<const cache::Listed*>&
-    of_program(const cache::Request& request) const {
-        static const std::vector<const cache::Listed*> none;
-        const auto found = by_program_.find({request.op, request.program});
-        return found == by_program_.end() ? none : found->second;
-    }
-
-private:
-    std::filesystem::path root_;
-    std::vector<cache::Listed> entries_;
-    std::map<std::pair<std::string, std::string>, std::vector<const cache::Listed*>> by_program_;
-};
 
 // How far an entry is from what was asked: one of another target is further than any of the same,
 // since each target has entries of its own.
@@ -66,65 +23,94 @@ std::size_t distance(const std::vector<FieldDifference>& differs) {
     return sum;
 }
 
-LayerExplanation explain_in(const LayerEntries& layer, const cache::Request& request,
-                            const std::optional<cache::Toolchain>& toolchain) {
-    LayerExplanation told;
-    told.layer = layer.root();
-    bool compared = false;
-    for (const cache::Listed* entry : layer.of_program(request)) {
-        auto differs = differences(request, toolchain, *entry->manifest);
-        if (!compared || distance(differs) < distance(told.differs)) {
-            told.nearest = entry->directory;
-            told.differs = std::move(differs);
-            compared = true;
+// What an entry has to have been made by, as a policy has it.
+struct Demand {
+    Demand(const OpBuilder& builder, cache::Policy policy) {
+        if (policy == cache::Policy::exact) {
+            toolchain = builder.context().compiler->toolchain();
+            impossible = !toolchain.has_value();
         }
     }
-    told.hit = compared && told.differs.empty();
-    if (told.hit) {
-        return told;
-    }
-    if (const cache::Listed* entry = layer.unsound(request)) {
-        told.nearest = entry->directory;
-        told.differs = {{"integrity", std::nullopt, entry->reason}};
-    } else if (!compared) {
-        told.differs = {{"program", request.program, std::nullopt}};
-    }
-    return told;
-}
-
-// What an entry has to have been made by, as the policy has it.
-struct Demand {
     std::optional<cache::Toolchain> toolchain;
     bool impossible = false;  // policy exact, and no toolchain is known
 };
 
-Demand demand_of(const OpBuilder& builder) {
-    if (builder.policy() != cache::Policy::exact) {
-        return {};
-    }
-    Demand demand{builder.context().compiler->toolchain(), false};
-    demand.impossible = !demand.toolchain.has_value();
-    return demand;
+std::string version_text(int driver_version) {
+    return fmt::format("{}.{}", driver_version / 1000, driver_version % 1000 / 10);
 }
 
-Explanation explain_one(const OpBuilder& builder, const ProgramSpec& program, const Target& asked,
-                        const std::vector<LayerEntries>& layers, const Demand& demand) {
-    Explanation told;
-    told.program = program.name;
-    told.target = lower(asked, program.wants);
-    const cache::Request request = builder.request(program, told.target);
-    for (const LayerEntries& layer : layers) {
-        LayerExplanation one = explain_in(layer, request, demand.toolchain);
-        if (one.hit && demand.impossible) {
-            one.hit = false;
-            one.differs = {{"toolchain", std::string("none: policy exact, and no NVRTC was found"),
-                            std::nullopt}};
+class Explainer {
+public:
+    explicit Explainer(const OpBuilder& builder)
+        : builder_(builder), layers_(layers_of(*builder.context().cache)),
+          devices_(builder.context()), demand_(builder, builder.policy()),
+          sealed_demand_(builder, builder.sealed_policy()) {}
+
+    [[nodiscard]] Explanation operator()(const ProgramSpec& program, const Target& asked) const {
+        Explanation told;
+        told.program = program.name;
+        told.target = lower(asked, program.wants);
+        const cache::Request request = builder_.request(program, told.target);
+        const int driver_version = devices_.driver_for(told.target);
+        for (const LayerEntries& layer : layers_) {
+            told.layers.push_back(explain_in(layer, request, driver_version));
+            told.hit = told.hit || told.layers.back().hit;
         }
-        told.hit = told.hit || one.hit;
-        told.layers.push_back(std::move(one));
+        return told;
     }
-    return told;
-}
+
+private:
+    [[nodiscard]] LayerExplanation
+    explain_in(const LayerEntries& layer, const cache::Request& request, int driver_version) const {
+        LayerExplanation told;
+        told.layer = layer.root();
+        told.sealed = layer.sealed();
+        if (!layer.fault().empty()) {
+            told.differs = {{"layer", std::nullopt, layer.fault()}};
+            return told;
+        }
+        const Demand& demand = layer.sealed() ? sealed_demand_ : demand_;
+        bool compared = false;
+        for (const cache::Listed* entry : layer.of_program(request)) {
+            auto differs = differences(request, demand.toolchain, *entry->manifest);
+            add_driver(differs, *entry->manifest, driver_version);
+            if (!compared || distance(differs) < distance(told.differs)) {
+                told.nearest = entry->directory;
+                told.differs = std::move(differs);
+                compared = true;
+            }
+        }
+        told.hit = compared && told.differs.empty() && !demand.impossible;
+        if (told.hit) {
+            return told;
+        }
+        if (compared && told.differs.empty()) {
+            told.differs = {{"toolchain", std::string("none: policy exact, and no NVRTC was found"),
+                             std::nullopt}};
+        } else if (const cache::Listed* entry = layer.unsound(request)) {
+            told.nearest = entry->directory;
+            told.differs = {{"integrity", std::nullopt, entry->reason}};
+        } else if (!compared) {
+            told.differs = {{"program", request.program, std::nullopt}};
+        }
+        return told;
+    }
+
+    // Where a device here would be given the entry, its driver has to load it.
+    static void add_driver(std::vector<FieldDifference>& differs, const cache::Manifest& manifest,
+                           int driver_version) {
+        if (driver_version > 0 && manifest.minimum_driver > driver_version) {
+            differs.push_back(
+                {"driver", version_text(driver_version), version_text(manifest.minimum_driver)});
+        }
+    }
+
+    const OpBuilder& builder_;
+    std::vector<LayerEntries> layers_;
+    DevicesHere devices_;
+    Demand demand_;
+    Demand sealed_demand_;
+};
 
 std::vector<ProgramSpec> programs_of(const OpBuilder& builder,
                                      const std::vector<std::string>& names) {
@@ -141,14 +127,6 @@ std::vector<ProgramSpec> programs_of(const OpBuilder& builder,
         programs.push_back(*std::move(program));
     }
     return programs;
-}
-
-std::vector<LayerEntries> layers_of(cache::Cache& cache) {
-    std::vector<LayerEntries> layers;
-    if (cache.directory() != nullptr) {
-        layers.emplace_back(*cache.directory());
-    }
-    return layers;
 }
 
 }  // namespace
@@ -172,12 +150,11 @@ const LayerExplanation* Explanation::telling() const noexcept {
 std::vector<Explanation> explain(const OpBuilder& builder, const std::vector<Target>& targets,
                                  const std::vector<std::string>& names) {
     const std::vector<ProgramSpec> programs = programs_of(builder, names);
-    const std::vector<LayerEntries> layers = layers_of(*builder.context().cache);
-    const Demand demand = demand_of(builder);
+    const Explainer explain_one(builder);
     std::vector<Explanation> told;
     for (const Target& target : targets) {
         for (const ProgramSpec& program : programs) {
-            Explanation one = explain_one(builder, program, target, layers, demand);
+            Explanation one = explain_one(program, target);
             const bool seen = std::any_of(told.begin(), told.end(), [&](const Explanation& other) {
                 return other.program == one.program && other.target == one.target;
             });

@@ -214,8 +214,6 @@ struct OpBuilder::Implementation {
         return built;
     }
 
-    // Who ships a sealed layer means it to be used whatever NVRTC is here, unless the user says
-    // otherwise.
     [[nodiscard]] cache::Policy sealed_policy(cache::Policy policy) const {
         const bool chosen = context().policy || environment("OPFORGE_POLICY");
         return policy == cache::Policy::exact && !chosen ? cache::Policy::compatible : policy;
@@ -683,6 +681,10 @@ cache::Policy OpBuilder::policy() const {
         return cache::parse_policy(*text);
     }
     return context_.compiler->toolchain() ? cache::Policy::exact : cache::Policy::compatible;
+}
+
+cache::Policy OpBuilder::sealed_policy() const {
+    return implementation_->sealed_policy(policy());
 }
 
 }  // namespace opforge::builder

@@ -168,8 +168,9 @@ private:
     void start_lane() {
         Lane lane{std::make_unique<WorkerProcess>(options_.worker_command), {}, Clock::now()};
         // Cannot fail for a fresh socket; a worker that is gone by then shows in attend().
-        lane.process->send(to_line(
-            WorkerSetup{context_.cache->root().path.string(), context_.policy, log_level()}));
+        lane.process->send(to_line(WorkerSetup{context_.cache->root().path.string(),
+                                               context_.cache->directory()->options().limits,
+                                               context_.policy, log_level()}));
         lanes_.push_back(std::move(lane));
         give_work(lanes_.back());
     }

@@ -30,6 +30,8 @@ Result parse(std::string_view line, Read read) {
 std::string to_line(const WorkerSetup& setup) {
     return to_text(
         {{"cache_root", setup.cache_root},
+         {"max_bytes", setup.limits.max_bytes},
+         {"max_entries", setup.limits.max_entries},
          {"policy", setup.policy ? Json(cache::to_string(*setup.policy)) : Json(nullptr)},
          {"log_level", static_cast<int>(setup.log_level)}});
 }
@@ -57,6 +59,8 @@ WorkerSetup parse_setup(std::string_view line) {
     return parse<WorkerSetup>(line, [](const Json& json) {
         WorkerSetup setup;
         setup.cache_root = json.at("cache_root").get<std::string>();
+        setup.limits.max_bytes = json.at("max_bytes").get<std::uint64_t>();
+        setup.limits.max_entries = json.at("max_entries").get<std::uint64_t>();
         if (const Json& policy = json.at("policy"); !policy.is_null()) {
             setup.policy = cache::parse_policy(policy.get<std::string>());
         }

@@ -6,6 +6,7 @@
 
 #include <opforge/base/log_sink.hpp>
 #include <opforge/builder/prewarm.hpp>
+#include <opforge/cache/limits.hpp>
 
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@ namespace opforge::builder {
 
 struct WorkerSetup {
     std::string cache_root;
+    cache::Limits limits;
     std::optional<cache::Policy> policy;
     LogLevel log_level = LogLevel::warning;
 };

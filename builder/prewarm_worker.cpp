@@ -157,6 +157,8 @@ void serve_prewarm(const OpCatalog& catalog) {
     BuilderContext context;
     cache::CacheOptions options;
     options.directory = setup.cache_root;
+    options.limits = setup.limits;
+    options.layers.emplace();  // what they have is no worker's to compile
     context.cache = std::make_shared<cache::Cache>(options);
     context.policy = setup.policy;
     context.compiler =

@@ -108,6 +108,9 @@ std::string FieldDifference::text() const {
     if (field == "integrity") {
         return fmt::format("the entry is not sound: {}", found.value_or(""));
     }
+    if (field == "layer") {
+        return fmt::format("the layer is passed over: {}", found.value_or(""));
+    }
     if (field == "driver") {
         return fmt::format("the entry needs driver {}, this one is {}", found.value_or("?"),
                            asked.value_or("?"));

@@ -4,6 +4,7 @@
 
 #include <opforge/base/error.hpp>
 #include <opforge/builder/explain.hpp>
+#include <opforge/cache/layer_contents.hpp>
 #include <opforge/driver/errors.hpp>
 
 #include <CLI/CLI.hpp>
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <utility>
 
 namespace opforge::tools {
@@ -37,23 +39,26 @@ using builder::Explanation;
 using builder::FieldDifference;
 using builder::LayerExplanation;
 
-// Every target that the cache has something of, for a machine with no device to ask.
-std::vector<builder::Target> targets_of_cache(cache::Cache& cache, const std::string& op) {
-    std::vector<builder::Target> targets;
-    std::error_code ignored;
-    if (cache.directory() == nullptr || !std::filesystem::exists(cache.root().path, ignored)) {
-        return targets;
-    }
-    for (const cache::Listed& entry : cache.directory()->list(false)) {
+void add_targets(std::set<builder::Target>& targets, const std::vector<cache::Listed>& entries,
+                 const std::string& op) {
+    for (const cache::Listed& entry : entries) {
         if (entry.manifest && entry.manifest->request.op == op) {
-            const auto target = builder::parse_target(entry.manifest->request.target);
-            if (std::find(targets.begin(), targets.end(), target) == targets.end()) {
-                targets.push_back(target);
-            }
+            targets.insert(builder::parse_target(entry.manifest->request.target));
         }
     }
-    std::sort(targets.begin(), targets.end());
-    return targets;
+}
+
+// Every target that the cache has something of, for a machine with no device to ask.
+std::vector<builder::Target> targets_of_cache(cache::Cache& cache, const std::string& op) {
+    std::set<builder::Target> targets;
+    for (const cache::LayerSpec& layer : cache.layers()) {
+        add_targets(targets, cache::look_into(layer, false).entries, op);
+    }
+    std::error_code ignored;
+    if (cache.directory() != nullptr && std::filesystem::exists(cache.root().path, ignored)) {
+        add_targets(targets, cache.directory()->list(false), op);
+    }
+    return {targets.begin(), targets.end()};
 }
 
 std::vector<builder::Target> targets_to_explain(const Options& options,
@@ -86,6 +91,7 @@ Json differs_json(const std::vector<FieldDifference>& differs) {
 
 Json layer_json(const LayerExplanation& layer) {
     return {{"layer", layer.layer.string()},
+            {"sealed", layer.sealed},
             {"hit", layer.hit},
             {"entry", layer.nearest.empty() ? Json(nullptr) : Json(layer.nearest.string())},
             {"differs", differs_json(layer.differs)}};
@@ -140,9 +146,9 @@ std::string layer_text(const std::vector<const Explanation*>& programs, std::siz
             add_to(misses, differs_text(one), program->program);
         }
     }
-    std::string text =
-        fmt::format("  {}: {} of {} hit\n", programs.front()->layers[layer].layer.string(), hits,
-                    programs.size());
+    const LayerExplanation& any = programs.front()->layers[layer];
+    std::string text = fmt::format("  {}{}: {} of {} hit\n", any.layer.string(),
+                                   any.sealed ? " (sealed)" : "", hits, programs.size());
     for (const Group& group : misses) {
         constexpr std::size_t kShown = 4;
         const auto end = group.programs.begin() +

@@ -63,7 +63,7 @@ CommandResult report(const Session& session) {
     add("driver", driver_section());
     add("devices", device_section(found));
     add("nvrtc", nvrtc_section(!found.devices.empty()));
-    add("cache", cache_section(context.cache->root()));
+    add("cache", cache_section(*context.cache));
     add("ops", op_section(*session.catalog, context, found.devices));
     add("environment", environment_section());
     result.data["checks"] = Json::array();

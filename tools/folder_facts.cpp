@@ -1,12 +1,16 @@
 #include "folder_facts.hpp"
 
+#include <opforge/cache/file_system.hpp>
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <fcntl.h>
 #include <pwd.h>
+#include <string_view>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
@@ -18,25 +22,24 @@
 namespace opforge::tools {
 namespace {
 
-struct FileSystemKind {
-    long magic;
+struct LocalFileSystem {
+    std::int64_t magic;
     const char* name;
-    bool network;
     bool memory;
 };
 
-// As statfs(2) and linux/magic.h have them.
-constexpr std::array<FileSystemKind, 19> kKinds = {{
-    {0xEF53, "ext4", false, false},         {0x58465342, "xfs", false, false},
-    {0x9123683E, "btrfs", false, false},    {0x2FC12FC1, "zfs", false, false},
-    {0xF2F52010, "f2fs", false, false},     {0x794C7630, "overlay", false, false},
-    {0x73717368, "squashfs", false, false}, {0xE0F5E1E2, "erofs", false, false},
-    {0x01021994, "tmpfs", false, true},     {0x858458F6, "ramfs", false, true},
-    {0x6969, "nfs", true, false},           {0xFF534D42, "cifs", true, false},
-    {0xFE534D42, "smb2", true, false},      {0x00C36400, "ceph", true, false},
-    {0x0BD00BD0, "lustre", true, false},    {0x47504653, "gpfs", true, false},
-    {0x5346414F, "afs", true, false},       {0x01021997, "9p", true, false},
-    {0x65735546, "fuse", true, false},
+// As statfs(2) and linux/magic.h have them; those of networks are the cache's to know.
+constexpr std::array<LocalFileSystem, 10> kLocal = {{
+    {0xEF53, "ext4", false},
+    {0x58465342, "xfs", false},
+    {0x9123683E, "btrfs", false},
+    {0x2FC12FC1, "zfs", false},
+    {0xF2F52010, "f2fs", false},
+    {0x794C7630, "overlay", false},
+    {0x73717368, "squashfs", false},
+    {0xE0F5E1E2, "erofs", false},
+    {0x01021994, "tmpfs", true},
+    {0x858458F6, "ramfs", true},
 }};
 
 std::string name_of(unsigned user) {
@@ -53,12 +56,15 @@ void add_file_system(FolderFacts& facts) {
     if (::statfs(facts.present.c_str(), &kind) != 0) {
         return;
     }
-    const auto magic = static_cast<long>(static_cast<std::uint32_t>(kind.f_type));
-    const auto* const known = std::find_if(kKinds.begin(), kKinds.end(),
+    const auto magic = static_cast<std::int64_t>(static_cast<std::uint32_t>(kind.f_type));
+    const auto* const local = std::find_if(kLocal.begin(), kLocal.end(),
                                            [magic](const auto& one) { return one.magic == magic; });
-    facts.file_system = known != kKinds.end() ? known->name : fmt::format("{:#x}", magic);
-    facts.is_network = known != kKinds.end() && known->network;
-    facts.is_memory = known != kKinds.end() && known->memory;
+    const std::string_view network = cache::network_file_system_name(magic);
+    facts.is_network = !network.empty();
+    facts.is_memory = local != kLocal.end() && local->memory;
+    facts.file_system = facts.is_network        ? std::string(network)
+                        : local != kLocal.end() ? local->name
+                                                : fmt::format("{:#x}", magic);
     struct statvfs room {};
     if (::statvfs(facts.present.c_str(), &room) == 0) {
         facts.free_bytes = static_cast<std::uint64_t>(room.f_bavail) * room.f_frsize;

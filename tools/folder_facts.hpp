@@ -17,7 +17,7 @@ struct FolderFacts {
     unsigned owner = 0;
     std::string owner_name;   // empty where the number has no name
     unsigned mode = 0;        // permission bits
-    std::string file_system;  // "ext4", "overlay", "nfs"; a number where it is none we know
+    std::string file_system;  // "ext4", "overlay", "NFS"; a number where it is none we know
     bool is_network = false;
     bool is_memory = false;                   // gone after a restart
     std::optional<std::uint64_t> free_bytes;  // for the effective user

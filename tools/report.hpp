@@ -44,7 +44,7 @@ struct FoundDevices {
 /// Each place where an NVRTC was looked for, and why it was taken or not.
 [[nodiscard]] Section nvrtc_section(bool devices_present);
 /// The user's folder and the layers.
-[[nodiscard]] Section cache_section(const cache::CacheRoot& root);
+[[nodiscard]] Section cache_section(const cache::Cache& cache);
 /// Ops × devices.
 [[nodiscard]] Section op_section(const builder::OpCatalog& catalog,
                                  const builder::BuilderContext& context,

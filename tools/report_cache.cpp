@@ -1,12 +1,13 @@
-// The report's cache folders.
+// The report's cache folder and layers.
 #include "folder_facts.hpp"
 #include "report.hpp"
 
 #include <opforge/base/bytes.hpp>
-#include <opforge/cache/cache_root.hpp>
+#include <opforge/cache/layer_contents.hpp>
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <unistd.h>
 #include <utility>
 
@@ -91,9 +92,73 @@ Check file_system_check(const FolderFacts& facts) {
     return {"cache.file_system", Verdict::ok, facts.file_system};
 }
 
+std::string layer_words(const cache::LayerSpec& layer, const cache::LayerContents& contents) {
+    if (!contents.fault.empty()) {
+        return "passed over: " + contents.fault;
+    }
+    const auto sound = static_cast<std::size_t>(
+        std::count_if(contents.entries.begin(), contents.entries.end(),
+                      [](const cache::Listed& entry) { return entry.manifest.has_value(); }));
+    return fmt::format("{} entries{}{}", sound, contents.sealed ? ", sealed" : "",
+                       layer.shared ? ", shared" : "");
+}
+
+// What an entry is refused for, or the list names and is not there; empty: all is sound.
+std::string first_bad(const cache::LayerContents& contents) {
+    for (const cache::Listed& entry : contents.entries) {
+        if (!entry.manifest) {
+            return entry.reason;
+        }
+    }
+    return contents.seal_faults.empty() ? std::string()
+                                        : fmt::format("{}: {}", contents.seal_faults[0].subject,
+                                                      contents.seal_faults[0].reason);
+}
+
+Check layer_check(std::size_t place, const cache::LayerSpec& layer,
+                  const cache::LayerContents& contents) {
+    const std::string id = fmt::format("cache.layer.{}", place);
+    const std::string path = layer.path.string();
+    const std::string words = fmt::format("{}: {}", path, layer_words(layer, contents));
+    if (!contents.fault.empty()) {
+        return {id, Verdict::failed, words,
+                "mend the layer, or OPFORGE_LAYERS=PATH[;shared][;sha256=HEX][:PATH...]"};
+    }
+    if (const std::string bad = first_bad(contents); !bad.empty()) {
+        return {
+            id, Verdict::failed, fmt::format("{}; not served: {}", words, bad),
+            fmt::format("opforge cache verify {} lists what is wrong; make the layer anew", path)};
+    }
+    if (contents.entries.empty()) {
+        return {id, Verdict::warning, words, "fill it with prewarm --cache-dir, or leave it out"};
+    }
+    return {id, Verdict::ok, words};
+}
+
+// The layers, as lookups ask them: before the folder.
+void add_layers(Section& section, const cache::Cache& cache) {
+    section.data["layers"] = Json::array();
+    for (const cache::LayerSpec& layer : cache.layers()) {
+        const cache::LayerContents contents = cache::look_into(layer, false);
+        const FolderFacts facts = folder_facts(layer.path);
+        section.text += fmt::format("layer    {}: {}\n         {}\n", layer.path.string(),
+                                    layer_words(layer, contents), facts_text(facts));
+        section.checks.push_back(layer_check(section.data["layers"].size(), layer, contents));
+        Json json = facts_json(facts);
+        json["path"] = layer.path.string();
+        json["shared"] = layer.shared;
+        json["sealed"] = contents.sealed;
+        json["usable"] = contents.fault.empty();
+        json["reason"] = contents.fault;
+        json["entries"] = contents.entries.size();
+        section.data["layers"].push_back(std::move(json));
+    }
+}
+
 }  // namespace
 
-Section cache_section(const cache::CacheRoot& root) {
+Section cache_section(const cache::Cache& cache) {
+    const cache::CacheRoot& root = cache.root();
     Section section;
     section.data = {{"root", root.path.string()},
                     {"origin", root.origin},
@@ -127,6 +192,7 @@ Section cache_section(const cache::CacheRoot& root) {
     for (const std::string& refusal : root.refusals) {
         section.text += fmt::format("         passed over: {}\n", refusal);
     }
+    add_layers(section, cache);
     return section;
 }
 

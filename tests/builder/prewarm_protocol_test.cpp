@@ -10,9 +10,12 @@ namespace {
 using namespace builder;
 
 TEST_CASE("what a prewarm and its workers write is what they read", "[builder]") {
-    const WorkerSetup setup{"/a \"folder\"", cache::Policy::compatible, LogLevel::info};
+    const WorkerSetup setup{
+        "/a \"folder\"", {1ULL << 40U, 7}, cache::Policy::compatible, LogLevel::info};
     const WorkerSetup read = parse_setup(to_line(setup));
     CHECK(read.cache_root == setup.cache_root);
+    CHECK(read.limits.max_bytes == 1ULL << 40U);
+    CHECK(read.limits.max_entries == 7);
     CHECK(read.policy == setup.policy);
     CHECK(read.log_level == setup.log_level);
     CHECK_FALSE(parse_setup(to_line(WorkerSetup{})).policy.has_value());

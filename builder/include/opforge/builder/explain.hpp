@@ -14,7 +14,8 @@
 namespace opforge::builder {
 
 /// One field of the key (docs/key.md), or of what stands in the way of an entry that has the key.
-///   op, program, schema         no entry of that name at all: nothing to compare with
+///   layer                       found: why the layer is passed over, with all that it holds
+///   op, program                 no entry of that name at all: nothing to compare with
 ///   source                      digest of the program's source
 ///   header <name>               digest of a header; empty on the side that does not reach it
 ///   option <name>               an option that changes code
@@ -23,7 +24,9 @@ namespace opforge::builder {
 ///   target, artifact_kind       "sm_90", "cubin"
 ///   toolchain                   "nvrtc 13.0"
 ///   toolchain fingerprint       of two toolchains of one version
-///   driver                      asked: the driver's version; found: the least that the entry needs
+///   driver                      asked: that of this machine, where a device here would be given
+///   the
+///                               entry; found: the least that the entry needs
 ///   integrity                   found: what is wrong with an entry that has the key
 struct FieldDifference {
     std::string field;
@@ -43,6 +46,7 @@ differences(const cache::Request& asked, const std::optional<cache::Toolchain>& 
 /// What one layer has to say.
 struct LayerExplanation {
     std::filesystem::path layer;  // its root
+    bool sealed = false;
     bool hit = false;
     std::filesystem::path nearest;  // the entry that hits, or differs least; empty: there is none
     std::vector<FieldDifference> differs;

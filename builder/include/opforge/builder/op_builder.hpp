@@ -157,6 +157,9 @@ public:
     /// The policy in force, explicit or by default. @throws InvalidArgument for a bad
     /// OPFORGE_POLICY
     [[nodiscard]] cache::Policy policy() const;
+    /// The same for sealed layers: `compatible` where nobody has chosen `exact`, since who ships a
+    /// sealed layer means it to be used whatever NVRTC is here. @throws as policy()
+    [[nodiscard]] cache::Policy sealed_policy() const;
 
 private:
     struct Implementation;
