@@ -231,12 +231,14 @@ struct OpBuilder::Implementation {
         return lookup;
     }
 
-    // The command that puts all of the op into this cache. With a policy of its own: where
-    // OPFORGE_POLICY says offline, it would else refuse in turn.
+    // The command that puts all of the op into this cache, or, where it has no folder, into one
+    // that the reader names. With a policy of its own: where OPFORGE_POLICY says offline, it would
+    // else refuse in turn.
     [[nodiscard]] std::string prewarm_command(const Target& target) const {
+        const auto& root = context().cache->root().path;
         return shell_words({context().tool, "prewarm", "--arch", target.name(), "--ops",
                             builder.name(), "--policy", "compatible", "--cache-dir",
-                            context().cache->root().path.string()});
+                            root.empty() ? "DIR" : root.string()});
     }
 
     [[nodiscard]] OfflineMiss offline_miss(const ProgramSpec& spec, const Target& target,
@@ -244,9 +246,10 @@ struct OpBuilder::Implementation {
         const auto& root = context().cache->root().path;
         if (root.empty()) {
             return OfflineMiss(fmt::format(
-                "load {}: {} for {} is needed, the policy is offline, and there is no cache folder "
-                "to find it in: set OPFORGE_CACHE_DIR to one that `{} prewarm` has filled",
-                builder.name(), spec.name, target.name(), context().tool));
+                "load {}: {} for {} is in no layer, there is no cache folder and the policy is "
+                "offline; where compiling is allowed, run `{}` with a folder's absolute path for "
+                "DIR, and set OPFORGE_CACHE_DIR to that",
+                builder.name(), spec.name, target.name(), prewarm_command(target)));
         }
         const bool says_more = !reason.empty() && !reason.starts_with("no entry ");
         return OfflineMiss(

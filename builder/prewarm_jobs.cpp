@@ -1,7 +1,8 @@
 // What a prewarm is to do, and with how many workers.
+#include "prewarm_workers.hpp"
+
 #include <opforge/base/environment.hpp>
 #include <opforge/base/error.hpp>
-#include <opforge/base/machine_limits.hpp>
 #include <opforge/builder/prewarm.hpp>
 
 #include <fmt/format.h>
@@ -72,14 +73,17 @@ int prewarm_workers() {
         }
         return count;
     }
+    return workers_within(machine_limits());
+}
+
+int workers_within(const MachineLimits& limits) noexcept {
     // NVRTC 13 takes 100 MB for the largest of the quantizer's programs, less what it shares with
     // its siblings; templates of users take more.
     constexpr std::uint64_t kBytesEach = std::uint64_t{256} << 20U;
-    const MachineLimits limits = machine_limits();
+    const auto processors = static_cast<std::uint64_t>(std::max(limits.processors, 1));
     const std::uint64_t fitting =
-        limits.memory_bytes ? *limits.memory_bytes / kBytesEach : std::uint64_t{1} << 20U;
-    return static_cast<int>(
-        std::clamp<std::uint64_t>(fitting, 1, static_cast<std::uint64_t>(limits.processors)));
+        limits.memory_bytes ? *limits.memory_bytes / kBytesEach : processors;
+    return static_cast<int>(std::clamp<std::uint64_t>(fitting, 1, processors));
 }
 
 }  // namespace opforge::builder

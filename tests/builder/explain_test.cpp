@@ -1,10 +1,12 @@
 // Each field that explain can name, and what it says of it: the words are part of the interface.
 #include "support/fake_compiler.hpp"
+#include "support/fake_driver.hpp"
 #include "support/temporary_directory.hpp"
 
 #include <opforge/base/error.hpp>
 #include <opforge/builder/explain.hpp>
 #include <opforge/builder/quantizer_builder.hpp>
+#include <opforge/cache/seal.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -125,11 +127,22 @@ struct Fixture {
     BuilderContext context;
 
     Fixture() {
-        cache::CacheOptions options;
-        options.directory = folder.path() / "cache";
-        context.cache = std::make_shared<cache::Cache>(options);
+        open({});
         context.compiler = compiler;
         context.policy = cache::Policy::exact;
+    }
+    void open(std::vector<cache::LayerSpec> layers, const char* directory = "cache") {
+        cache::CacheOptions options;
+        options.directory = folder.path() / directory;
+        options.layers = std::move(layers);
+        context.cache = std::make_shared<cache::Cache>(options);
+    }
+    // A layer with the program for one target.
+    std::filesystem::path make_layer(const char* name, const std::string& target) {
+        open({}, name);
+        static_cast<void>(build(target));
+        open({});
+        return folder.path() / name;
     }
     [[nodiscard]] Explanation explain_one(const std::string& target = "sm_90") const {
         const QuantizerBuilder builder(context);
@@ -206,6 +219,101 @@ TEST_CASE("an entry with the key that is not sound is told with what is wrong", 
     CHECK_FALSE(told.telling()->differs[0].asked.has_value());
     CHECK(told.telling()->differs[0].text().starts_with("the entry is not sound: "));
     CHECK(std::filesystem::exists(entry));  // explaining moves nothing
+}
+
+TEST_CASE("each layer is told of in its order, with its own nearest entry", "[builder]") {
+    Fixture fixture;
+    const auto first = fixture.make_layer("first", "sm_80");
+    fixture.compiler->set_toolchain(cache::Toolchain{"nvrtc", 12, 9, "old"});
+    const auto second = fixture.make_layer("second", "sm_90");
+    fixture.compiler->set_toolchain(cache::Toolchain{"nvrtc", 13, 0, "new"});
+    fixture.open({{first}, {second}});
+    const Explanation miss = fixture.explain_one();
+    CHECK_FALSE(miss.hit);
+    REQUIRE(miss.layers.size() == 3);
+    CHECK(miss.layers[0].layer == first);
+    CHECK(miss.layers[0].differs.at(0).text() == "target sm_80 → sm_90");
+    CHECK(miss.layers[1].layer == second);
+    CHECK(miss.layers[1].differs.at(0).text() == "nvrtc 12.9 → 13.0");
+    CHECK(miss.layers[2].layer == fixture.folder.path() / "cache");
+    CHECK(miss.layers[2].differs.at(0).text() == "no entry of program dequantize_fp16");
+    CHECK(miss.telling() == &miss.layers[1]);  // the nearest of all
+
+    static_cast<void>(fixture.build("sm_90"));
+    const Explanation hit = fixture.explain_one();
+    CHECK(hit.hit);
+    CHECK_FALSE(hit.layers[1].hit);
+    CHECK(hit.telling() == &hit.layers[2]);
+}
+
+TEST_CASE("a sealed layer hits with any toolchain's entry unless exact is asked for", "[builder]") {
+    Fixture fixture;
+    const auto layer = fixture.make_layer("layer", "sm_90");
+    static_cast<void>(cache::seal_directory(layer));
+    fixture.compiler->set_toolchain(cache::Toolchain{"nvrtc", 13, 1, "new"});
+    fixture.open({{layer}});
+    CHECK_FALSE(fixture.explain_one().hit);
+    fixture.context.policy.reset();  // exact by itself, since there is a toolchain
+    const Explanation told = fixture.explain_one();
+    CHECK(told.hit);
+    CHECK(told.layers.at(0).hit);
+    CHECK(told.layers.at(0).sealed);
+    CHECK_FALSE(told.layers.at(1).sealed);
+    // What explain says is what a build does.
+    CHECK(fixture.build("sm_90").string().starts_with(layer.string()));
+}
+
+TEST_CASE("a layer that is passed over is told of with the reason", "[builder]") {
+    Fixture fixture;
+    fixture.open({{fixture.folder.path() / "missing"}});
+    const Explanation told = fixture.explain_one();
+    CHECK_FALSE(told.hit);
+    REQUIRE(told.layers.at(0).differs.size() == 1);
+    const FieldDifference& difference = told.layers[0].differs[0];
+    CHECK(difference.field == "layer");
+    CHECK_FALSE(difference.asked.has_value());
+    CHECK(difference.text().starts_with("the layer is passed over: "));
+    CHECK_THAT(difference.text(), Catch::Contains("missing"));
+}
+
+TEST_CASE("an entry that is not as its layer was sealed is not sound", "[builder]") {
+    Fixture fixture;
+    const auto layer = fixture.make_layer("layer", "sm_80");
+    const auto other = fixture.make_layer("other", "sm_90");
+    static_cast<void>(cache::seal_directory(layer));
+    fixture.open({{other}});
+    const auto added = fixture.explain_one().layers.at(0).nearest;
+    const auto place = layer / std::filesystem::relative(added, other);
+    std::filesystem::permissions(layer / "v1/entries", std::filesystem::perms(0700));
+    std::filesystem::create_directories(place);
+    std::filesystem::copy(added, place);
+    for (const auto& folder : {place.parent_path(), place}) {
+        std::filesystem::permissions(folder, std::filesystem::perms(0700));
+    }
+    fixture.open({{layer}});
+    const Explanation told = fixture.explain_one();
+    CHECK_FALSE(told.hit);
+    CHECK(told.layers.at(0).nearest == place);
+    CHECK(told.layers.at(0).differs.at(0).field == "integrity");
+}
+
+TEST_CASE("an entry that needs a newer driver than a device here has is told so", "[builder]") {
+    Fixture fixture;
+    static_cast<void>(fixture.build("sm_90"));
+    FakeDriver driver;  // one device of 9.0
+    fixture.context.driver = &driver;
+    driver.set_version(12040);
+    const Explanation told = fixture.explain_one();
+    CHECK_FALSE(told.hit);
+    REQUIRE(told.telling()->differs.size() == 1);
+    CHECK(told.telling()->differs[0] == FieldDifference{"driver", "12.4", "13.0"});
+    CHECK(told.telling()->differs[0].text() == "the entry needs driver 13.0, this one is 12.4");
+    driver.set_version(13000);
+    CHECK(fixture.explain_one().hit);
+    // What is built for other machines is none of this driver's business.
+    driver.set_version(12040);
+    static_cast<void>(fixture.build("sm_100"));
+    CHECK(fixture.explain_one("sm_100").hit);
 }
 
 TEST_CASE("a target with a suffix nobody wants is explained once", "[builder]") {

@@ -2,6 +2,8 @@
 #include "support/fake_compiler.hpp"
 #include "support/temporary_directory.hpp"
 
+#include "prewarm_workers.hpp"
+
 #include <opforge/base/error.hpp>
 #include <opforge/builder/prewarm.hpp>
 #include <opforge/builder/quantizer_builder.hpp>
@@ -65,6 +67,16 @@ TEST_CASE("the jobs are each program for each target, once, without suffixes nob
     CHECK(one[0].target.name() == "sm_90");
     CHECK_THROWS_AS(fixture.jobs({"sm_90"}, {"quantiser"}), InvalidArgument);
     CHECK_THROWS_AS(fixture.jobs({"sm_90"}, {"quantizer/none"}), InvalidArgument);
+}
+
+TEST_CASE("there are as many workers as processors, and no more than fit in the memory",
+          "[builder]") {
+    constexpr std::uint64_t kMebibyte = 1024 * 1024;
+    CHECK(workers_within({16, std::nullopt}) == 16);
+    CHECK(workers_within({16, 65536 * kMebibyte}) == 16);
+    CHECK(workers_within({16, 1024 * kMebibyte}) == 4);
+    CHECK(workers_within({2, 1024 * kMebibyte}) == 2);
+    CHECK(workers_within({16, 10 * kMebibyte}) == 1);
 }
 
 TEST_CASE("a first prewarm compiles everything, a second finds it", "[builder]") {

@@ -80,6 +80,21 @@ TEST_CASE("an op or a program that there is not is wrong usage", "[tools]") {
     CHECK(program.run({"explain"}, kScript).exit_code == 2);
 }
 
+TEST_CASE("a device whose driver is too old for an entry is told so", "[tools]") {
+    const OpforgeProgram program(SCRIPTED_TOOL);
+    REQUIRE(program.run({"prewarm", "--arch", "sm_77"}, kScript).exit_code == 0);
+    Variables variables = kScript;
+    variables.emplace_back("OPFORGE_CUDA_LIBRARY", FAKE_LIBCUDA);
+    variables.emplace_back("FAKE_CUDA_VERSION", "12020");
+    const auto answer = program.ask({"explain", "scripted", "--arch", "native"}, variables);
+    CHECK(answer.data().at("hits") == 0);
+    const tools::Json& differs = answer.data().at("programs").at(0).at("differs");
+    REQUIRE(differs.size() == 1);
+    CHECK(differs.at(0).at("field") == "driver");
+    CHECK(differs.at(0).at("asked") == "12.2");
+    CHECK(differs.at(0).at("found") == "13.0");
+}
+
 // The same op from a tree in which one header has changed; only one of its programs reaches it.
 TEST_CASE("one changed header misses for exactly the programs that reach it, and is named",
           "[tools]") {

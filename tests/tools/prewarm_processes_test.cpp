@@ -84,6 +84,38 @@ TEST_CASE("OP/PROGRAM is one program, and an unknown one is wrong usage", "[tool
     CHECK_THAT(none.standard_error, Contains("has no program \"c\""));
 }
 
+TEST_CASE("what was recorded to take longest is compiled first", "[tools]") {
+    const OpforgeProgram program(SCRIPTED_TOOL);
+    Variables variables = {{"SCRIPTED_PROGRAMS", "takes_1_a takes_60_b takes_20_c"}};
+    const auto started = [&] {
+        const auto result =
+            program.run({"prewarm", "--arch", "sm_80", "-j", "1", "--json-stream"}, variables);
+        std::vector<std::string> names;
+        std::istringstream lines(result.standard_output);
+        for (std::string line; std::getline(lines, line);) {
+            const tools::Json event = tools::Json::parse(line);
+            if (event.at("event") == "started") {
+                names.push_back(event.at("program").get<std::string>());
+            }
+        }
+        return names;
+    };
+    SECTION("nothing is recorded: in the op's order") {
+        CHECK(started() == std::vector<std::string>{"takes_1_a", "takes_60_b", "takes_20_c"});
+    }
+    SECTION("in the cache, for another target") {
+        REQUIRE(program.run({"prewarm", "--arch", "sm_90"}, variables).exit_code == 0);
+        CHECK(started() == std::vector<std::string>{"takes_60_b", "takes_20_c", "takes_1_a"});
+    }
+    SECTION("in a layer") {
+        const std::string layer = program.folder() / "layer";
+        REQUIRE(program.run({"prewarm", "--arch", "sm_90", "--cache-dir", layer}, variables)
+                    .exit_code == 0);
+        variables.emplace_back("OPFORGE_LAYERS", layer);
+        CHECK(started() == std::vector<std::string>{"takes_60_b", "takes_20_c", "takes_1_a"});
+    }
+}
+
 TEST_CASE("the number of workers is the option's, else the environment's", "[tools]") {
     const auto workers = [](const std::vector<std::string>& options, const Variables& more) {
         const OpforgeProgram program(SCRIPTED_TOOL);

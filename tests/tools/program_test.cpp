@@ -26,7 +26,8 @@ TEST_CASE("help is instant, has its examples first, and reaches no cache and no 
     CHECK(help.exit_code == 0);
     CHECK_THAT(help.standard_output, StartsWith("opforge: CUDA kernels"));
     CHECK(help.standard_output.find("Examples:") < help.standard_output.find("Usage:"));
-    for (const char* verb : {"demo", "quantize", "prewarm", "report", "cache"}) {
+    for (const char* verb :
+         {"demo", "quantize", "prewarm", "record", "explain", "report", "completion", "cache"}) {
         CHECK_THAT(help.standard_output, Contains(verb));
         const auto verb_help = program.run({verb, "--help"});
         CHECK(verb_help.exit_code == 0);

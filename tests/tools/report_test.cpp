@@ -78,6 +78,47 @@ TEST_CASE("the cache's file system, owner and free space are told", "[tools]") {
     CHECK(cache.at("free_bytes").get<std::uint64_t>() > 0);
 }
 
+TEST_CASE("each layer is told with its file system, owner and room, and is a check", "[tools]") {
+    const OpforgeProgram program(SCRIPTED_TOOL);
+    const Variables script = {{"SCRIPTED_PROGRAMS", "takes_1_a"}};
+    const std::string layer = program.folder() / "layer";
+    REQUIRE(program.run({"prewarm", "--arch", "sm_90", "--cache-dir", layer}, script).exit_code ==
+            0);
+    REQUIRE(program.run({"cache", "seal", layer}).exit_code == 0);
+    const auto good = program.ask({"report"}, {{"OPFORGE_LAYERS", layer}});
+    CHECK(verdict(good, "cache.layer.0") == "ok");
+    REQUIRE(good.data().at("cache").at("layers").size() == 1);
+    const tools::Json& told = good.data().at("cache").at("layers").at(0);
+    CHECK(told.at("path") == layer);
+    CHECK(told.at("sealed") == true);
+    CHECK(told.at("usable") == true);
+    CHECK(told.at("entries") == 1);
+    CHECK_FALSE(told.at("file_system").get<std::string>().empty());
+    CHECK(told.at("owner").is_number());
+    CHECK(told.at("free_bytes").is_number());
+    CHECK_THAT(program.run({"report"}, {{"OPFORGE_LAYERS", layer}}).standard_output,
+               Contains("layer    " + layer + ": 1 entries, sealed"));
+
+    const auto bad = program.ask(
+        {"report"}, {{"OPFORGE_LAYERS", (program.folder() / "missing").string() + ":" + layer}});
+    CHECK(bad.exit_code == 1);
+    CHECK(verdict(bad, "cache.layer.0") == "failed");
+    CHECK(verdict(bad, "cache.layer.1") == "ok");
+    CHECK(bad.data().at("cache").at("layers").at(0).at("usable") == false);
+
+    for (const auto& each : std::filesystem::recursive_directory_iterator(layer)) {
+        std::filesystem::permissions(each.path(), std::filesystem::perms::owner_write,
+                                     std::filesystem::perm_options::add);
+        if (each.path().filename() == "manifest.json") {
+            write_file(each.path(), "{}");
+        }
+    }
+    const auto broken = program.ask({"report"}, {{"OPFORGE_LAYERS", layer}});
+    CHECK(verdict(broken, "cache.layer.0") == "failed");
+    CHECK_THAT(check_of(broken, "cache.layer.0").at("remedy").get<std::string>(),
+               Contains("cache verify"));
+}
+
 TEST_CASE("variables that change behaviour are checks", "[tools]") {
     const OpforgeProgram program;
     const auto report = program.ask({"report"}, {{"CUDA_FORCE_PTX_JIT", "1"},
