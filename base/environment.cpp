@@ -23,11 +23,11 @@ std::optional<std::string> environment(const char* name) {
 }
 
 std::vector<std::string> unknown_variables() {
-    constexpr std::array<std::string_view, 11> kKnown = {
+    constexpr std::array<std::string_view, 12> kKnown = {
         "OPFORGE_CACHE_DIR",  "OPFORGE_LAYERS",        "OPFORGE_CACHE_MAX_SIZE",
         "OPFORGE_POLICY",     "OPFORGE_NVRTC_LIBRARY", "OPFORGE_ARCH",
         "OPFORGE_JOBS",       "OPFORGE_LOG_LEVEL",     "OPFORGE_PROFILE",
-        "OPFORGE_GOLDEN_DIR", "OPFORGE_CUDA_LIBRARY"};
+        "OPFORGE_GOLDEN_DIR", "OPFORGE_CUDA_LIBRARY",  "OPFORGE_KEEP_DIR"};
     std::vector<std::string> unknown;
     for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
         const std::string_view text(*entry);
