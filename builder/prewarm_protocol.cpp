@@ -33,7 +33,8 @@ std::string to_line(const WorkerSetup& setup) {
          {"max_bytes", setup.limits.max_bytes},
          {"max_entries", setup.limits.max_entries},
          {"policy", setup.policy ? Json(cache::to_string(*setup.policy)) : Json(nullptr)},
-         {"log_level", static_cast<int>(setup.log_level)}});
+         {"log_level", static_cast<int>(setup.log_level)},
+         {"keep_directory", setup.keep_directory ? Json(*setup.keep_directory) : Json(nullptr)}});
 }
 
 std::string to_line(const PrewarmJob& job) {
@@ -65,6 +66,9 @@ WorkerSetup parse_setup(std::string_view line) {
             setup.policy = cache::parse_policy(policy.get<std::string>());
         }
         setup.log_level = static_cast<LogLevel>(json.at("log_level").get<int>());
+        if (const Json& keep = json.at("keep_directory"); !keep.is_null()) {
+            setup.keep_directory = keep.get<std::string>();
+        }
         return setup;
     });
 }

@@ -20,6 +20,7 @@ struct WorkerSetup {
     cache::Limits limits;
     std::optional<cache::Policy> policy;
     LogLevel log_level = LogLevel::warning;
+    std::optional<std::string> keep_directory = std::nullopt;
 };
 
 struct WorkerMessage {

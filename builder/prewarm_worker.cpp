@@ -161,6 +161,9 @@ void serve_prewarm(const OpCatalog& catalog) {
     options.layers.emplace();  // what they have is no worker's to compile
     context.cache = std::make_shared<cache::Cache>(options);
     context.policy = setup.policy;
+    if (setup.keep_directory) {
+        context.keep_directory = *setup.keep_directory;
+    }
     context.compiler =
         std::make_shared<InterruptibleCompiler>(nvrtc_compiler(context.cache->root().path));
     std::map<std::string, std::unique_ptr<OpBuilder>> builders;

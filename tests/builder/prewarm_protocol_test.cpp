@@ -11,14 +11,16 @@ using namespace builder;
 
 TEST_CASE("what a prewarm and its workers write is what they read", "[builder]") {
     const WorkerSetup setup{
-        "/a \"folder\"", {1ULL << 40U, 7}, cache::Policy::compatible, LogLevel::info};
+        "/a \"folder\"", {1ULL << 40U, 7}, cache::Policy::compatible, LogLevel::info, "/kept"};
     const WorkerSetup read = parse_setup(to_line(setup));
     CHECK(read.cache_root == setup.cache_root);
     CHECK(read.limits.max_bytes == 1ULL << 40U);
     CHECK(read.limits.max_entries == 7);
     CHECK(read.policy == setup.policy);
     CHECK(read.log_level == setup.log_level);
+    CHECK(read.keep_directory == setup.keep_directory);
     CHECK_FALSE(parse_setup(to_line(WorkerSetup{})).policy.has_value());
+    CHECK_FALSE(parse_setup(to_line(WorkerSetup{})).keep_directory.has_value());
 
     const PrewarmJob job{"op", "program", parse_target("sm_100f")};
     CHECK(parse_job(to_line(job)) == job);
