@@ -449,7 +449,7 @@ TEST_CASE("where there is no cache folder an offline miss names the command, too
     machine.policy = cache::Policy::offline;
     machine.memory_only = true;
     CHECK_THROWS_WITH(machine.op()->load_program(0, "alpha"),
-                      Contains("opforge prewarm --arch sm_90a --ops test_op --policy compatible "
+                      Contains("opforge prewarm --arch sm_90 --ops test_op --policy compatible "
                                "--cache-dir DIR") &&
                           Contains("OPFORGE_CACHE_DIR"));
 }

@@ -17,15 +17,14 @@ namespace opforge::builder {
 ///   layer                       found: why the layer is passed over, with all that it holds
 ///   op, program                 no entry of that name at all: nothing to compare with
 ///   source                      digest of the program's source
-///   header <name>               digest of a header; empty on the side that does not reach it
-///   option <name>               an option that changes code
-///   define <name>               its value
+///   header NAME                 digest of a header; empty on the side that does not reach it
+///   option NAME                 an option that changes code
+///   define NAME                 its value
 ///   kernels                     the public names
 ///   target, artifact_kind       "sm_90", "cubin"
 ///   toolchain                   "nvrtc 13.0"
 ///   toolchain fingerprint       of two toolchains of one version
-///   driver                      asked: that of this machine, where a device here would be given
-///   the
+///   driver                      asked: this machine's, where a device here would be given the
 ///                               entry; found: the least that the entry needs
 ///   integrity                   found: what is wrong with an entry that has the key
 struct FieldDifference {
