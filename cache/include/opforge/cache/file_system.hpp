@@ -11,6 +11,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -67,6 +68,10 @@ public:
     /// Fails with EEXIST or ENOTEMPTY where `to` exists and is not an empty directory.
     virtual void rename_no_replace(int from_parent, const std::string& from, int to_parent,
                                    const std::string& to) = 0;
+    /// Both names exist and change places, in one step. Fails with EINVAL or ENOSYS where the file
+    /// system cannot.
+    virtual void exchange(int parent, const std::string& name, int other_parent,
+                          const std::string& other) = 0;
     virtual void remove_file(int parent, const std::string& name) = 0;
     virtual void remove_directory(int parent, const std::string& name) = 0;
     virtual std::vector<std::string> list(int directory) = 0;
@@ -83,5 +88,9 @@ public:
 
 /// The real one; lives as long as the process.
 [[nodiscard]] OPFORGE_API FileSystem& posix_file_system();
+
+/// "NFS", "CIFS", ... for the number that statfs(2) has for a network file system's type; empty for
+/// every other.
+[[nodiscard]] OPFORGE_API std::string_view network_file_system_name(std::int64_t type) noexcept;
 
 }  // namespace opforge::cache
