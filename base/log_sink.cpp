@@ -1,40 +1,53 @@
 #include <opforge/base/environment.hpp>
 #include <opforge/base/log_sink.hpp>
 
-#include <spdlog/logger.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
-
 #include <atomic>
+#include <cerrno>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <unistd.h>
 #include <utility>
 
 namespace opforge {
 namespace {
 
-spdlog::level::level_enum to_spdlog(LogLevel level) {
+std::string_view name_of(LogLevel level) {
     switch (level) {
     case LogLevel::trace:
-        return spdlog::level::trace;
+        return "trace";
     case LogLevel::debug:
-        return spdlog::level::debug;
+        return "debug";
     case LogLevel::info:
-        return spdlog::level::info;
+        return "info";
     case LogLevel::warning:
-        return spdlog::level::warn;
+        return "warning";
     case LogLevel::error:
-        return spdlog::level::err;
+        return "error";
     case LogLevel::off:
         break;
     }
-    return spdlog::level::off;
+    return "off";
+}
+
+// One write a message, so that lines of several threads and processes stay whole. By hand rather
+// than by spdlog: its classes have no version in their names, so that a host with a spdlog of its
+// own would share one of the two copies.
+void write_to_standard_error(LogLevel level, std::string_view message) {
+    std::string line = "opforge: ";
+    line.append(name_of(level)).append(": ").append(message).append("\n");
+    for (std::string_view rest = line; !rest.empty();) {
+        const ssize_t written = ::write(STDERR_FILENO, rest.data(), rest.size());
+        if (written < 0 && errno != EINTR) {
+            return;  // closed or full: there is nobody left to tell
+        }
+        rest.remove_prefix(written < 0 ? 0 : static_cast<std::size_t>(written));
+    }
 }
 
 struct State {
     std::mutex mutex;
-    std::shared_ptr<const LogSink> sink;       // null: the default one
-    std::unique_ptr<spdlog::logger> fallback;  // made on the first message; in no registry
+    std::shared_ptr<const LogSink> sink;  // null: the default one
     std::atomic<LogLevel> level;
 
     State() {
@@ -90,19 +103,13 @@ void log(LogLevel level, std::string_view message) {
     {
         const std::lock_guard lock(state().mutex);
         sink = state().sink;
-        if (!sink && !state().fallback) {
-            auto target = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
-            state().fallback = std::make_unique<spdlog::logger>("opforge", std::move(target));
-            state().fallback->set_level(spdlog::level::trace);
-            state().fallback->set_pattern("%n: %^%l%$: %v");
-        }
     }
     // Outside the lock: a sink may itself set the sink, and a slow one must not hold other threads'
     // settings.
     if (sink) {
         (*sink)(level, message);
     } else {
-        state().fallback->log(to_spdlog(level), "{}", message);
+        write_to_standard_error(level, message);
     }
 }
 

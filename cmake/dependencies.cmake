@@ -1,14 +1,24 @@
-# What the library takes from the system. fmt, spdlog and nlohmann_json are used in sources only, never in a public
-# header, and as header-only targets, so that no host program meets a second copy's symbols.
+# What the library takes from the system. fmt and nlohmann_json are used in sources only, never in a public header, and as
+# header-only targets, so that no host program meets a second copy's symbols.
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
-find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(ZLIB)
 
-# The static libcrypto: libcrypto.so adds 1.4 ms to the start of every process that only hashes a cache entry.
-set(OPENSSL_USE_STATIC_LIBS TRUE)
-find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+# The static libcrypto: libcrypto.so adds 1.4 ms to the start of every process that only hashes a cache entry. Not by
+# find_package(OpenSSL): its results are cache variables, and a host that builds this tree as a part of its own would
+# get the static library for its own use of OpenSSL as well.
+find_library(OPFORGE_CRYPTO_LIBRARY libcrypto.a DOC "The static libcrypto of OpenSSL 3")
+find_path(OPFORGE_CRYPTO_INCLUDE_DIR openssl/sha.h DOC "Folder of openssl/sha.h")
+mark_as_advanced(OPFORGE_CRYPTO_LIBRARY OPFORGE_CRYPTO_INCLUDE_DIR)
+if(NOT OPFORGE_CRYPTO_LIBRARY OR NOT OPFORGE_CRYPTO_INCLUDE_DIR)
+  message(FATAL_ERROR "opforge needs the static libcrypto of OpenSSL and its headers: install libssl-dev, or set "
+    "OPFORGE_CRYPTO_LIBRARY and OPFORGE_CRYPTO_INCLUDE_DIR")
+endif()
+add_library(opforge_crypto INTERFACE)
+target_include_directories(opforge_crypto SYSTEM INTERFACE $<BUILD_INTERFACE:${OPFORGE_CRYPTO_INCLUDE_DIR}>)
+# An installed static opforge finds the library of the machine that it is used on: opforge-config.cmake.
+target_link_libraries(opforge_crypto INTERFACE $<BUILD_INTERFACE:${OPFORGE_CRYPTO_LIBRARY}> ${CMAKE_DL_LIBS})
 
 # CUDA's headers are all that is needed of a toolkit. find_package(CUDAToolkit) is only a hint: it fails where
 # nothing but the wheels of the headers is installed.

@@ -1,4 +1,5 @@
-# opforge_embed_kernels(<library> FUNCTION <qualified::function> SOURCES <file>... [HEADERS <file>...] BASE_DIRS <dir>...)
+# opforge_embed_kernels(<library> FUNCTION <qualified::function> SOURCES <file>... [HEADERS <file>...] BASE_DIRS <dir>...
+#                       [EXPORT_MACRO <macro>] [BASE_LIBRARY <target>])
 #
 # Makes the static library <library> that carries kernel text, and the header <opforge/embedded/<library>.hpp> with
 #
@@ -7,10 +8,13 @@
 # A file's virtual name, the one that #include "..." takes, is its path relative to the innermost of BASE_DIRS that holds
 # it. Digests and header closures are computed when the library is built, never at run time, and again whenever a file
 # changes. Kernel text is hermetic: an #include of anything but one of HEADERS, in quotes, stops the build.
+# EXPORT_MACRO stands before the function, where it is part of a shared library's interface; BASE_LIBRARY is the library of
+# <opforge/base/embedded_sources.hpp>, opforge::base if not given.
 # Works from opforge's own tree, from a parent project's and from an installed package.
 
 function(opforge_embed_kernels library)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "FUNCTION" "SOURCES;HEADERS;BASE_DIRS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "FUNCTION;EXPORT_MACRO;BASE_LIBRARY"
+    "SOURCES;HEADERS;BASE_DIRS")
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "opforge_embed_kernels(${library}): unknown arguments: ${arg_UNPARSED_ARGUMENTS}")
   endif()
@@ -21,6 +25,16 @@ function(opforge_embed_kernels library)
   endforeach()
   if(NOT arg_FUNCTION MATCHES "^([A-Za-z_][A-Za-z0-9_]*)(::[A-Za-z_][A-Za-z0-9_]*)*$")
     message(FATAL_ERROR "opforge_embed_kernels(${library}): FUNCTION ${arg_FUNCTION} is not a qualified C++ name")
+  endif()
+
+  if(NOT arg_BASE_LIBRARY)
+    set(arg_BASE_LIBRARY opforge::base)
+  endif()
+  set(export "")
+  set(include_export "")
+  if(arg_EXPORT_MACRO)
+    set(export "${arg_EXPORT_MACRO} ")
+    set(include_export "\n#include <opforge/base/export.hpp>")
   endif()
 
   # Virtual names. The innermost base directory wins, so that a nested include root can be named beside its parent.
@@ -80,10 +94,10 @@ function(opforge_embed_kernels library)
   file(CONFIGURE OUTPUT ${header} @ONLY CONTENT [==[// Made by opforge_embed_kernels(@library@): do not edit.
 #pragma once
 
-#include <opforge/base/embedded_sources.hpp>
+#include <opforge/base/embedded_sources.hpp>@include_export@
 
 @declaration@/// The kernel text embedded in the library @library@. Static storage; any thread.
-[[nodiscard]] const opforge::EmbeddedSources& @function@() noexcept;
+[[nodiscard]] @export@const opforge::EmbeddedSources& @function@() noexcept;
 @closing@]==])
 
   # The script's input is a file: a changed list of files then rebuilds under every generator.
@@ -105,5 +119,5 @@ function(opforge_embed_kernels library)
 
   add_library(${library} STATIC ${output})
   target_sources(${library} PUBLIC FILE_SET HEADERS BASE_DIRS ${folder}/include FILES ${header})
-  target_link_libraries(${library} PUBLIC opforge::base)
+  target_link_libraries(${library} PUBLIC ${arg_BASE_LIBRARY})
 endfunction()

@@ -1,6 +1,8 @@
 // Bytes as text and text as bytes.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -13,11 +15,11 @@ namespace opforge {
 using Bytes = std::vector<std::byte>;
 
 /// Lower-case hexadecimal, two characters a byte.
-[[nodiscard]] std::string to_hex(std::span<const std::byte> bytes);
+[[nodiscard]] OPFORGE_API std::string to_hex(std::span<const std::byte> bytes);
 
-[[nodiscard]] std::span<const std::byte> as_bytes(std::string_view text) noexcept;
+[[nodiscard]] OPFORGE_API std::span<const std::byte> as_bytes(std::string_view text) noexcept;
 
 /// 1536 -> "1.5 KiB": for people; machines get the number.
-[[nodiscard]] std::string format_size(std::uint64_t size_bytes);
+[[nodiscard]] OPFORGE_API std::string format_size(std::uint64_t size_bytes);
 
 }  // namespace opforge

@@ -1,11 +1,13 @@
 // A shared library opened at run time (dlopen), closed with its last owner unless told to stay.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <string>
 
 namespace opforge {
 
-class DynamicLibrary {
+class OPFORGE_API DynamicLibrary {
 public:
     DynamicLibrary() = default;
     /// Opens `name` (an absolute path, or a soname for the loader to find), RTLD_NOW | RTLD_LOCAL.

@@ -1,6 +1,8 @@
 // Environment variables as opforge reads them: nothing in a setuid process, and a typo warns once.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <optional>
 #include <string>
 
@@ -8,9 +10,9 @@ namespace opforge {
 
 /// The variable's value; nullopt where it is unset, empty, or the process runs with raised
 /// privileges.
-[[nodiscard]] std::optional<std::string> environment(const char* name);
+[[nodiscard]] OPFORGE_API std::optional<std::string> environment(const char* name);
 
 /// Warns once a process of each OPFORGE_* name in the environment that opforge does not know.
-void warn_of_unknown_variables();
+OPFORGE_API void warn_of_unknown_variables();
 
 }  // namespace opforge

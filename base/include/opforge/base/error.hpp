@@ -1,6 +1,8 @@
 // The root of every exception that opforge throws, and the one that bad arguments raise.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -8,7 +10,7 @@
 namespace opforge {
 
 /// Root of the typed errors. Its text names what was asked, what was found and what to do next.
-class Error : public std::runtime_error {
+class OPFORGE_API Error : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
     Error(const Error&) = default;
@@ -23,7 +25,7 @@ public:
 
 /// A caller's argument is outside what the operation takes: nothing was launched, nothing was
 /// written.
-class InvalidArgument : public Error {
+class OPFORGE_API InvalidArgument : public Error {
 public:
     using Error::Error;
     InvalidArgument(const InvalidArgument&) = default;

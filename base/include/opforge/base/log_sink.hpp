@@ -3,6 +3,8 @@
 // never touched.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <functional>
 #include <optional>
 #include <string_view>
@@ -16,18 +18,18 @@ enum class LogLevel { trace, debug, info, warning, error, off };
 using LogSink = std::function<void(LogLevel level, std::string_view message)>;
 
 /// Replaces the sink; an empty function restores the default one.
-void set_log_sink(LogSink sink);
+OPFORGE_API void set_log_sink(LogSink sink);
 
 /// Messages below `level` are dropped before they are formatted. Default: OPFORGE_LOG_LEVEL, else
 /// warning.
-void set_log_level(LogLevel level) noexcept;
-[[nodiscard]] LogLevel log_level() noexcept;
+OPFORGE_API void set_log_level(LogLevel level) noexcept;
+[[nodiscard]] OPFORGE_API LogLevel log_level() noexcept;
 
 /// "trace", "debug", "info", "warning" (or "warn"), "error", "off"; nullopt for anything else.
-[[nodiscard]] std::optional<LogLevel> parse_log_level(std::string_view text) noexcept;
+[[nodiscard]] OPFORGE_API std::optional<LogLevel> parse_log_level(std::string_view text) noexcept;
 
 /// True where a message of `level` would reach the sink: ask before building a costly text.
-[[nodiscard]] bool log_enabled(LogLevel level) noexcept;
-void log(LogLevel level, std::string_view message);
+[[nodiscard]] OPFORGE_API bool log_enabled(LogLevel level) noexcept;
+OPFORGE_API void log(LogLevel level, std::string_view message);
 
 }  // namespace opforge

@@ -1,6 +1,8 @@
 // Typed compile options; their normalised spelling is part of the key.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/builder/target.hpp>
 
 #include <string>
@@ -9,7 +11,7 @@
 
 namespace opforge::builder {
 
-struct CompileOptions {
+struct OPFORGE_API CompileOptions {
     int cxx_standard = 17;         // 14, 17 or 20
     bool contract_fma = false;     // --fmad: off, because results must equal the host's bit for bit
     bool flush_denormals = false;  // --ftz

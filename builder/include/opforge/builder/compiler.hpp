@@ -1,6 +1,8 @@
 // The compiler behind an interface: NVRTC, or a test's fake.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/base/bytes.hpp>
 #include <opforge/base/embedded_sources.hpp>
 #include <opforge/builder/target.hpp>
@@ -34,7 +36,7 @@ struct CompiledProgram {
     std::int64_t microseconds = 0;
 };
 
-class Compiler {
+class OPFORGE_API Compiler {
 public:
     Compiler() = default;
     Compiler(const Compiler&) = delete;
@@ -59,7 +61,7 @@ public:
 
 /// NVRTC found as nvrtc_discovery.hpp says; opened on the first require(). `cache_root`: where
 /// fingerprints are remembered between processes; empty: nowhere.
-[[nodiscard]] std::shared_ptr<Compiler>
+[[nodiscard]] OPFORGE_API std::shared_ptr<Compiler>
 nvrtc_compiler(const std::filesystem::path& cache_root = {});
 
 }  // namespace opforge::builder

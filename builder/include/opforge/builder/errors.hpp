@@ -1,6 +1,8 @@
 // What the builder throws.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/base/error.hpp>
 
 #include <string>
@@ -9,7 +11,7 @@
 namespace opforge {
 
 /// The compiler refused the source. `log()` is its full output.
-class CompileError : public Error {
+class OPFORGE_API CompileError : public Error {
 public:
     CompileError(std::string program, std::string target, std::vector<std::string> options,
                  std::string log);
@@ -32,7 +34,7 @@ private:
 };
 
 /// No NVRTC that can serve: lists each place looked at and why it was refused.
-class ToolchainNotFound : public Error {
+class OPFORGE_API ToolchainNotFound : public Error {
 public:
     using Error::Error;
     ToolchainNotFound(const ToolchainNotFound&) = default;
@@ -45,7 +47,7 @@ public:
 
 /// Policy `offline`, and the cache has no entry: names the prewarm command that would have served
 /// it.
-class OfflineMiss : public Error {
+class OPFORGE_API OfflineMiss : public Error {
 public:
     using Error::Error;
     OfflineMiss(const OfflineMiss&) = default;

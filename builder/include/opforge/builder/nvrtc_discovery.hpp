@@ -5,6 +5,8 @@
 // soname.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/builder/compiler.hpp>
 
 #include <filesystem>
@@ -27,7 +29,7 @@ struct NvrtcCandidate {
     std::string fingerprint;  // filled for usable candidates
 };
 
-struct DiscoveryEnvironment {
+struct OPFORGE_API DiscoveryEnvironment {
     std::function<std::optional<std::string>(const char*)> variable;
     std::vector<std::filesystem::path>
         toolkit_places;  // "/usr/local/cuda", "/usr/local/cuda-*" (newest first), ...
@@ -39,12 +41,14 @@ struct DiscoveryEnvironment {
 
 /// The candidates of the quick places (no wheels, no loader), in order, by `stat` and small reads
 /// only.
-[[nodiscard]] std::vector<NvrtcCandidate> quick_candidates(const DiscoveryEnvironment& environment);
+[[nodiscard]] OPFORGE_API std::vector<NvrtcCandidate>
+quick_candidates(const DiscoveryEnvironment& environment);
 /// All candidates, in order. Still opens nothing with dlopen, but for the loader's own search.
-[[nodiscard]] std::vector<NvrtcCandidate> all_candidates(const DiscoveryEnvironment& environment);
+[[nodiscard]] OPFORGE_API std::vector<NvrtcCandidate>
+all_candidates(const DiscoveryEnvironment& environment);
 
 /// As nvrtc_compiler(), looking where `environment` says.
-[[nodiscard]] std::shared_ptr<Compiler>
+[[nodiscard]] OPFORGE_API std::shared_ptr<Compiler>
 nvrtc_compiler(DiscoveryEnvironment environment, const std::filesystem::path& cache_root = {});
 
 }  // namespace opforge::builder

@@ -4,6 +4,8 @@
 // target.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/base/embedded_sources.hpp>
 #include <opforge/builder/compile_options.hpp>
 #include <opforge/builder/compiler.hpp>
@@ -31,7 +33,7 @@ struct ProgramSpec {
 };
 
 /// A loaded program: immutable, shared, alive as long as anybody holds it.
-class LoadedProgram {
+class OPFORGE_API LoadedProgram {
 public:
     LoadedProgram(std::string name, Target target, driver::LoadedLibrary library,
                   cache::Manifest manifest, cache::Origin origin,
@@ -57,7 +59,7 @@ private:
 };
 
 /// All programs of an op for one target.
-class LoadedOp {
+class OPFORGE_API LoadedOp {
 public:
     LoadedOp(std::string name, std::vector<std::shared_ptr<const LoadedProgram>> programs);
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
@@ -104,7 +106,7 @@ struct BuilderContext {
         policy;  // default: OPFORGE_POLICY, else exact where a toolchain is found
 };
 
-class OpBuilder {
+class OPFORGE_API OpBuilder {
 public:
     explicit OpBuilder(BuilderContext context = {});
     OpBuilder(const OpBuilder&) = delete;

@@ -3,6 +3,8 @@
 // that nobody chose. Fill it on one thread; then any thread may use it.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/builder/op_builder.hpp>
 
 #include <functional>
@@ -14,7 +16,7 @@
 
 namespace opforge::builder {
 
-class OpCatalog {
+class OPFORGE_API OpCatalog {
 public:
     using Factory = std::function<std::unique_ptr<OpBuilder>(BuilderContext)>;
 

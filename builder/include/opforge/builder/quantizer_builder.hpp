@@ -1,11 +1,13 @@
 // DeepSpeed's QuantizerBuilder: the programs of the op `quantizer`.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/builder/op_builder.hpp>
 
 namespace opforge::builder {
 
-class QuantizerBuilder final : public OpBuilder {
+class OPFORGE_API QuantizerBuilder final : public OpBuilder {
 public:
     using OpBuilder::OpBuilder;
     /// "quantizer"

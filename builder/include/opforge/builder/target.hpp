@@ -1,6 +1,8 @@
 // Targets of a compile: what users write, what NVRTC takes, what a device can run.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <compare>
 #include <cstdint>
 #include <string>
@@ -10,7 +12,7 @@
 namespace opforge::builder {
 
 /// `sm_90`, `sm_90a` (architecture-specific), `sm_100f` (family), or virtual: `compute_90` (PTX).
-struct Target {
+struct OPFORGE_API Target {
     enum class Suffix : std::uint8_t { none, family, architecture };
     int major = 0;
     int minor = 0;
@@ -26,7 +28,7 @@ struct Target {
 
 /// One target: `sm_90`, `sm_90a`, `compute_90`, `90`, `9.0`, `9.0a`, `10.0f`. @throws
 /// InvalidArgument that lists the forms.
-[[nodiscard]] Target parse_target(std::string_view text);
+[[nodiscard]] OPFORGE_API Target parse_target(std::string_view text);
 
 /// What a list may name besides targets.
 struct TargetListContext {
@@ -37,8 +39,8 @@ struct TargetListContext {
 /// `8.6+PTX` gives sm_86 and compute_86; names of TORCH's ("Hopper", "Ampere", ...), `native`,
 /// `all-major`. Duplicates are merged, order is kept.
 /// @throws InvalidArgument naming the entry.
-[[nodiscard]] std::vector<Target> parse_targets(std::string_view text,
-                                                const TargetListContext& context = {});
+[[nodiscard]] OPFORGE_API std::vector<Target> parse_targets(std::string_view text,
+                                                            const TargetListContext& context = {});
 
 /// What matters of a device for choosing a target.
 struct DeviceFacts {
@@ -53,14 +55,15 @@ using Wants = Target::Suffix;
 /// The targets whose entry this device could run, best first: the exact `a` or `f` target if the
 /// program wants it, the exact plain one, lower minors of the same major, then PTX from the
 /// device's own down to 7.5. Pure.
-[[nodiscard]] std::vector<Target> candidates(const DeviceFacts& device, Wants wants);
+[[nodiscard]] OPFORGE_API std::vector<Target> candidates(const DeviceFacts& device, Wants wants);
 
 /// The target a prewarm asks the compiler for: `9.0a` lowers to sm_90 for programs that do not want
 /// the suffix.
-[[nodiscard]] Target lower(const Target& asked, Wants wants);
+[[nodiscard]] OPFORGE_API Target lower(const Target& asked, Wants wants);
 
 /// The smallest driver (CUDA's number) that loads what a toolchain of this version made for this
 /// target.
-[[nodiscard]] int minimum_driver(const Target& target, int toolchain_major, int toolchain_minor);
+[[nodiscard]] OPFORGE_API int minimum_driver(const Target& target, int toolchain_major,
+                                             int toolchain_minor);
 
 }  // namespace opforge::builder

@@ -2,6 +2,8 @@
 // this process. Any thread. Knows nothing of CUDA: a manifest maps to bytes.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/cache/cache_root.hpp>
 #include <opforge/cache/directory_store.hpp>
 
@@ -20,12 +22,12 @@ enum class Policy {
     compatible,  // any toolchain's entry that the caller accepts, newest first
     offline,     // as compatible, and nothing is ever compiled
 };
-[[nodiscard]] std::string_view to_string(Policy policy) noexcept;
+[[nodiscard]] OPFORGE_API std::string_view to_string(Policy policy) noexcept;
 /// @throws InvalidArgument for any text but "exact", "compatible", "offline".
-[[nodiscard]] Policy parse_policy(std::string_view text);
+[[nodiscard]] OPFORGE_API Policy parse_policy(std::string_view text);
 
 enum class Origin { memory, user_directory, compiled };
-[[nodiscard]] std::string_view to_string(Origin origin) noexcept;
+[[nodiscard]] OPFORGE_API std::string_view to_string(Origin origin) noexcept;
 
 struct Counters {
     std::uint64_t memory_hits = 0;
@@ -64,7 +66,7 @@ struct CacheOptions {
     bool memory_only = false;
 };
 
-class Cache {
+class OPFORGE_API Cache {
 public:
     explicit Cache(const CacheOptions& options = {}, FileSystem& files = posix_file_system());
     ~Cache();
@@ -96,6 +98,6 @@ private:
 };
 
 /// The process's cache, made from the environment on first use and never destroyed.
-[[nodiscard]] const std::shared_ptr<Cache>& process_cache();
+[[nodiscard]] OPFORGE_API const std::shared_ptr<Cache>& process_cache();
 
 }  // namespace opforge::cache

@@ -4,6 +4,8 @@
 // ordinal, host name, driver version. Grammar: docs/key.md.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/cache/digest.hpp>
 
 #include <string>
@@ -37,7 +39,7 @@ struct Request {
 };
 
 /// The same request with its lists in the order that a key and a manifest have them.
-[[nodiscard]] Request canonical(Request request);
+[[nodiscard]] OPFORGE_API Request canonical(Request request);
 
 /// What compiled it.
 struct Toolchain {
@@ -51,13 +53,13 @@ struct Toolchain {
 /// The canonical text of the want fields, as hashed and as stored in a manifest's `inputs`.
 /// Like all below: @throws InvalidArgument where a text is not UTF-8 or two headers or defines
 /// share a name.
-[[nodiscard]] std::string canonical_inputs(const Request& request);
-[[nodiscard]] std::string canonical_toolchain(const Toolchain& toolchain);
+[[nodiscard]] OPFORGE_API std::string canonical_inputs(const Request& request);
+[[nodiscard]] OPFORGE_API std::string canonical_toolchain(const Toolchain& toolchain);
 
-[[nodiscard]] Digest want_digest(const Request& request);
-[[nodiscard]] Digest full_digest(const Request& request, const Toolchain& toolchain);
+[[nodiscard]] OPFORGE_API Digest want_digest(const Request& request);
+[[nodiscard]] OPFORGE_API Digest full_digest(const Request& request, const Toolchain& toolchain);
 
 /// The entry's folder name below its shard: "<want, 64 hex>.<toolchain, 12 hex>".
-[[nodiscard]] std::string entry_name(const Digest& want, const Toolchain& toolchain);
+[[nodiscard]] OPFORGE_API std::string entry_name(const Digest& want, const Toolchain& toolchain);
 
 }  // namespace opforge::cache

@@ -4,6 +4,8 @@
 // relative, ever.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -20,7 +22,7 @@ struct CacheRoot {
 };
 
 /// The environment as root selection sees it: tests pass their own.
-struct RootEnvironment {
+struct OPFORGE_API RootEnvironment {
     std::function<std::optional<std::string>(const char*)> variable;
     unsigned effective_user = 0;
     std::filesystem::path var_tmp = "/var/tmp";
@@ -29,7 +31,7 @@ struct RootEnvironment {
 
 /// Creates nothing. An explicit or OPFORGE_CACHE_DIR root that is relative is an InvalidArgument:
 /// the user meant it.
-[[nodiscard]] CacheRoot
+[[nodiscard]] OPFORGE_API CacheRoot
 select_root(const std::optional<std::filesystem::path>& explicit_root,
             const RootEnvironment& environment = RootEnvironment::of_process());
 

@@ -1,6 +1,8 @@
 // SHA-256 digests: the only names that the cache trusts.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <array>
 #include <compare>
 #include <cstddef>
@@ -13,7 +15,7 @@
 namespace opforge::cache {
 
 /// 32 bytes of SHA-256.
-class Digest {
+class OPFORGE_API Digest {
 public:
     static constexpr std::size_t kSizeBytes = 32;
     constexpr Digest() = default;
@@ -31,7 +33,7 @@ private:
     std::array<std::uint8_t, kSizeBytes> bytes_{};
 };
 
-[[nodiscard]] Digest sha256(std::span<const std::byte> bytes);
-[[nodiscard]] Digest sha256(std::string_view text);
+[[nodiscard]] OPFORGE_API Digest sha256(std::span<const std::byte> bytes);
+[[nodiscard]] OPFORGE_API Digest sha256(std::string_view text);
 
 }  // namespace opforge::cache

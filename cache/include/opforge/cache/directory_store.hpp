@@ -3,6 +3,8 @@
 // on locks.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/base/bytes.hpp>
 #include <opforge/cache/file_system.hpp>
 #include <opforge/cache/manifest.hpp>
@@ -36,7 +38,7 @@ enum class Refusal {
     wrong_target,  // another program's, target's or schema's entry under this name
     unacceptable,  // sound, but the caller cannot use it (driver too old)
 };
-[[nodiscard]] std::string_view to_string(Refusal refusal) noexcept;
+[[nodiscard]] OPFORGE_API std::string_view to_string(Refusal refusal) noexcept;
 
 struct Listed {
     std::string name;  // "<want>.<toolchain>"
@@ -49,7 +51,7 @@ struct Listed {
 
 using Acceptable = std::function<bool(const Manifest&)>;
 
-class DirectoryStore {
+class OPFORGE_API DirectoryStore {
 public:
     /// Nothing is opened or created before the first use.
     explicit DirectoryStore(std::filesystem::path root, FileSystem& files = posix_file_system());

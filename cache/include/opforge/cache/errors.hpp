@@ -2,6 +2,8 @@
 // goes on.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/base/error.hpp>
 
 #include <filesystem>
@@ -12,7 +14,7 @@ namespace opforge {
 
 /// The cache or the disk refused: permission, space, owner. `path()` is what refused, `code()` the
 /// errno.
-class CacheError : public Error {
+class OPFORGE_API CacheError : public Error {
 public:
     CacheError(const std::string& action, std::filesystem::path path, std::error_code code,
                const std::string& remedy = {});
@@ -31,7 +33,7 @@ private:
 };
 
 /// Bytes that do not match what vouches for them.
-class IntegrityError : public Error {
+class OPFORGE_API IntegrityError : public Error {
 public:
     IntegrityError(std::filesystem::path path, const std::string& reason);
     IntegrityError(const IntegrityError&) = default;

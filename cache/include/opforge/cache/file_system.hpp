@@ -3,6 +3,8 @@
 // resolved with O_NOFOLLOW.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -27,7 +29,7 @@ struct FileStatus {
 
 /// Each call returns its result or throws std::system_error with the errno; EINTR and short
 /// transfers never show.
-class FileSystem {
+class OPFORGE_API FileSystem {
 public:
     FileSystem() = default;
     FileSystem(const FileSystem&) = delete;
@@ -63,6 +65,6 @@ public:
 };
 
 /// The real one; lives as long as the process.
-[[nodiscard]] FileSystem& posix_file_system();
+[[nodiscard]] OPFORGE_API FileSystem& posix_file_system();
 
 }  // namespace opforge::cache

@@ -3,6 +3,8 @@
 // seen. Format, limits and history: docs/cache_format.md.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/cache/cache_key.hpp>
 #include <opforge/cache/digest.hpp>
 
@@ -48,11 +50,11 @@ struct Manifest {
 };
 
 /// The file's bytes, sealed. @throws InvalidArgument where a text is not UTF-8 or a cap is passed.
-[[nodiscard]] std::string to_canonical_json(const Manifest& manifest);
+[[nodiscard]] OPFORGE_API std::string to_canonical_json(const Manifest& manifest);
 
 /// Parses and verifies: size, depth, duplicate keys, seal, canonical form, digests of its own
 /// inputs.
 /// @throws IntegrityError (with an empty path) that says what is wrong.
-[[nodiscard]] Manifest parse_manifest(std::string_view text);
+[[nodiscard]] OPFORGE_API Manifest parse_manifest(std::string_view text);
 
 }  // namespace opforge::cache

@@ -1,6 +1,8 @@
 // A CUDA device and the facts that opforge plans with. Asking for them creates no context.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/driver/driver_api.hpp>
 
 #include <cstddef>
@@ -31,8 +33,8 @@ struct DeviceInfo {
 };
 
 /// @throws NoDevice where the ordinal is out of range, DriverError where CUDA refuses.
-[[nodiscard]] DeviceInfo device_info(const DriverApi& api, int ordinal);
+[[nodiscard]] OPFORGE_API DeviceInfo device_info(const DriverApi& api, int ordinal);
 /// @throws DriverError
-[[nodiscard]] int device_count(const DriverApi& api);
+[[nodiscard]] OPFORGE_API int device_count(const DriverApi& api);
 
 }  // namespace opforge::driver

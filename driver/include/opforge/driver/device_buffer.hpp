@@ -2,6 +2,8 @@
 // allocate through it.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/driver/driver_api.hpp>
 
 #include <cstddef>
@@ -9,7 +11,7 @@
 
 namespace opforge::driver {
 
-class DeviceBuffer {
+class OPFORGE_API DeviceBuffer {
 public:
     /// In the current context. @throws DriverError (out of memory is CUDA_ERROR_OUT_OF_MEMORY, 2).
     DeviceBuffer(const DriverApi& api, std::size_t size_bytes);

@@ -4,6 +4,8 @@
 // time.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/driver/cuda_types.hpp>
 
 #include <cstddef>
@@ -42,7 +44,7 @@ enum class Attribute : int {
     cluster_launch = 120,
 };
 
-class DriverApi {
+class OPFORGE_API DriverApi {
 public:
     DriverApi() = default;
     DriverApi(const DriverApi&) = delete;
@@ -121,13 +123,13 @@ struct DriverState {
     int version = 0;      // CUDA's number: 13000 is 13.0
     std::string library;  // path of the opened file
 };
-[[nodiscard]] const DriverState& driver_state();
+[[nodiscard]] OPFORGE_API const DriverState& driver_state();
 
 /// @throws NoDevice with driver_state().reason where there is no driver; DriverError in a forked
 /// child.
-[[nodiscard]] const DriverApi& real_driver();
+[[nodiscard]] OPFORGE_API const DriverApi& real_driver();
 
 /// True in a child forked after the driver was opened: CUDA does not work there. One relaxed load.
-[[nodiscard]] bool in_forked_child() noexcept;
+[[nodiscard]] OPFORGE_API bool in_forked_child() noexcept;
 
 }  // namespace opforge::driver

@@ -1,6 +1,8 @@
 // What the driver layer throws: CUDA's own name and text are always in it.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/base/error.hpp>
 
 #include <string>
@@ -13,7 +15,7 @@ class DriverApi;
 
 /// A CUDA call failed. "cuLibraryLoadData(ds_quantize_fp16): CUDA_ERROR_NO_BINARY_FOR_GPU (209): no
 /// kernel image ..."
-class DriverError : public Error {
+class OPFORGE_API DriverError : public Error {
 public:
     DriverError(const driver::DriverApi& api, int result, const std::string& call,
                 const std::string& subject = {});
@@ -33,7 +35,7 @@ private:
 };
 
 /// No driver, no GPU, or no GPU of that number.
-class NoDevice : public Error {
+class OPFORGE_API NoDevice : public Error {
 public:
     using Error::Error;
     NoDevice(const NoDevice&) = default;
@@ -46,7 +48,8 @@ public:
 
 namespace driver {
 /// Throws DriverError unless `result` is success.
-void check(const DriverApi& api, int result, const char* call, const std::string& subject = {});
+OPFORGE_API void check(const DriverApi& api, int result, const char* call,
+                       const std::string& subject = {});
 }  // namespace driver
 
 }  // namespace opforge

@@ -1,6 +1,8 @@
 // One kernel launch: plain, cooperative, or with clusters.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/driver/driver_api.hpp>
 
 namespace opforge::driver {
@@ -9,7 +11,7 @@ namespace opforge::driver {
 ///   arguments  pointers to the kernel's arguments, in order, each of the kernel's exact type
 /// No allocation, no lock. @throws DriverError naming `label`, CUDA's reason and the launch's
 /// shape.
-void launch(const DriverApi& api, KernelHandle kernel, const LaunchConfig& config,
-            StreamHandle stream, void** arguments, const char* label);
+OPFORGE_API void launch(const DriverApi& api, KernelHandle kernel, const LaunchConfig& config,
+                        StreamHandle stream, void** arguments, const char* label);
 
 }  // namespace opforge::driver

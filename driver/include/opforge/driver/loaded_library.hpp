@@ -2,6 +2,8 @@
 // process.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/driver/driver_api.hpp>
 
 #include <cstddef>
@@ -10,7 +12,7 @@
 
 namespace opforge::driver {
 
-class LoadedLibrary {
+class OPFORGE_API LoadedLibrary {
 public:
     /// @throws DriverError that names `label`, with CUDA's own reason. CUDA looks at the code when
     /// the first kernel is asked for: what is wrong with it shows there.

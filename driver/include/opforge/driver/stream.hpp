@@ -2,13 +2,15 @@
 // context that is current when they are made must still exist when they are destroyed.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/driver/driver_api.hpp>
 
 #include <chrono>
 
 namespace opforge::driver {
 
-class Stream {
+class OPFORGE_API Stream {
 public:
     explicit Stream(const DriverApi& api);
     Stream(const Stream&) = delete;
@@ -22,7 +24,7 @@ private:
     StreamHandle handle_ = nullptr;
 };
 
-class Event {
+class OPFORGE_API Event {
 public:
     explicit Event(const DriverApi& api);
     Event(const Event&) = delete;

@@ -4,6 +4,8 @@
 // device may compile (see warm_up.hpp). Source: contract sections 1.1, 3 and 9.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/driver/cuda_types.hpp>
 #include <opforge/runtime/random_state.hpp>
 #include <opforge/runtime/tensor_view.hpp>
@@ -45,27 +47,28 @@ inline constexpr int kMaxBits = 16;
 /// @throws UnsupportedDtype, InvalidArgument before anything is launched or written; NoDevice,
 /// DriverError,
 ///         CompileError, ToolchainNotFound, OfflineMiss where a first use fails
-TensorView ds_quantizer(const TensorView& input, std::int64_t groups = 1, int bit_num = 8,
-                        bool sr = false, bool asym = false, const CallOptions& options = {});
+OPFORGE_API TensorView ds_quantizer(const TensorView& input, std::int64_t groups = 1,
+                                    int bit_num = 8, bool sr = false, bool asym = false,
+                                    const CallOptions& options = {});
 
 // The extension's eight functions: as ds_quantizer with the flags of the name, and only the dtype
 // of the name.
 // @throws UnsupportedDtype for any other
-TensorView ds_quantize_fp16(const TensorView& vals, std::int64_t groups, int bits,
-                            const CallOptions& options = {});
-TensorView ds_quantize_fp32(const TensorView& vals, std::int64_t groups, int bits,
-                            const CallOptions& options = {});
-TensorView ds_sr_quantize_fp16(const TensorView& vals, std::int64_t groups, int bits,
-                               const CallOptions& options = {});
-TensorView ds_sr_quantize_fp32(const TensorView& vals, std::int64_t groups, int bits,
-                               const CallOptions& options = {});
-TensorView ds_quantize_asym_fp16(const TensorView& vals, std::int64_t groups, int bits,
-                                 const CallOptions& options = {});
-TensorView ds_quantize_asym_fp32(const TensorView& vals, std::int64_t groups, int bits,
-                                 const CallOptions& options = {});
-TensorView ds_sr_quantize_asym_fp16(const TensorView& vals, std::int64_t groups, int bits,
-                                    const CallOptions& options = {});
-TensorView ds_sr_quantize_asym_fp32(const TensorView& vals, std::int64_t groups, int bits,
-                                    const CallOptions& options = {});
+OPFORGE_API TensorView ds_quantize_fp16(const TensorView& vals, std::int64_t groups, int bits,
+                                        const CallOptions& options = {});
+OPFORGE_API TensorView ds_quantize_fp32(const TensorView& vals, std::int64_t groups, int bits,
+                                        const CallOptions& options = {});
+OPFORGE_API TensorView ds_sr_quantize_fp16(const TensorView& vals, std::int64_t groups, int bits,
+                                           const CallOptions& options = {});
+OPFORGE_API TensorView ds_sr_quantize_fp32(const TensorView& vals, std::int64_t groups, int bits,
+                                           const CallOptions& options = {});
+OPFORGE_API TensorView ds_quantize_asym_fp16(const TensorView& vals, std::int64_t groups, int bits,
+                                             const CallOptions& options = {});
+OPFORGE_API TensorView ds_quantize_asym_fp32(const TensorView& vals, std::int64_t groups, int bits,
+                                             const CallOptions& options = {});
+OPFORGE_API TensorView ds_sr_quantize_asym_fp16(const TensorView& vals, std::int64_t groups,
+                                                int bits, const CallOptions& options = {});
+OPFORGE_API TensorView ds_sr_quantize_asym_fp32(const TensorView& vals, std::int64_t groups,
+                                                int bits, const CallOptions& options = {});
 
 }  // namespace opforge::runtime

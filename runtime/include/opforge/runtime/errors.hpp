@@ -1,12 +1,14 @@
 // What the runtime throws besides InvalidArgument and the layers' own errors below it.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/base/error.hpp>
 
 namespace opforge {
 
 /// A dtype that the op does not take; the text names it and those it takes.
-class UnsupportedDtype : public InvalidArgument {
+class OPFORGE_API UnsupportedDtype : public InvalidArgument {
 public:
     using InvalidArgument::InvalidArgument;
     UnsupportedDtype(const UnsupportedDtype&) = default;

@@ -3,6 +3,8 @@
 // records these use. Source: contract sections 1.1, 7 and 8.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/runtime/op_options.hpp>
 #include <opforge/runtime/quantization_type.hpp>
 #include <opforge/runtime/tensor_view.hpp>
@@ -20,19 +22,22 @@ namespace opforge::runtime {
 /// @param groups must divide the element count, and be a multiple of
 ///               nodes * devices_per_node * pipeline_size
 /// @return codes 1-D; params in the order of the codes
-QuantizedTensor swizzle_quant(const TensorView& input, std::int64_t groups, int num_bits,
-                              QuantizationType type, std::int64_t pipeline_size, std::int64_t nodes,
-                              std::int64_t devices_per_node, const OpOptions& options = {});
+OPFORGE_API QuantizedTensor swizzle_quant(const TensorView& input, std::int64_t groups,
+                                          int num_bits, QuantizationType type,
+                                          std::int64_t pipeline_size, std::int64_t nodes,
+                                          std::int64_t devices_per_node,
+                                          const OpOptions& options = {});
 
 /// The same of input + error, and the error updated to
 /// (1 - err_beta) * what quantization dropped + err_beta * error.
 /// @param error_feedback the input's dtype and element count, in the order of the codes; changed in
 ///                       place; a poisoned group's is NaN
-QuantizedTensor loco_swizzle_quant(const TensorView& input, const TensorView& error_feedback,
-                                   float err_beta, std::int64_t groups, int num_bits,
-                                   QuantizationType type, std::int64_t pipeline_size,
-                                   std::int64_t nodes, std::int64_t devices_per_node,
-                                   const OpOptions& options = {});
+OPFORGE_API QuantizedTensor loco_swizzle_quant(const TensorView& input,
+                                               const TensorView& error_feedback, float err_beta,
+                                               std::int64_t groups, int num_bits,
+                                               QuantizationType type, std::int64_t pipeline_size,
+                                               std::int64_t nodes, std::int64_t devices_per_node,
+                                               const OpOptions& options = {});
 
 /// Decodes the tensors of several devices, sums them in device order and quantizes the sum.
 /// @param codes      int8 or uint8: devices_per_node tensors one after the other; the last
@@ -43,19 +48,19 @@ QuantizedTensor loco_swizzle_quant(const TensorView& input, const TensorView& er
 /// @param dtype      every decoded value and partial sum is rounded to it: float16 (as DeepSpeed),
 ///                   bfloat16 or float32
 /// @return codes of the input's shape with the last dimension divided by the devices
-QuantizedTensor quantized_reduction(const TensorView& codes, const TensorView& scales,
-                                    std::int64_t in_groups, std::int64_t out_groups, int num_bits,
-                                    QuantizationType type, std::int64_t devices_per_node,
-                                    const OpOptions& options = {}, Dtype dtype = Dtype::float16);
+OPFORGE_API QuantizedTensor quantized_reduction(const TensorView& codes, const TensorView& scales,
+                                                std::int64_t in_groups, std::int64_t out_groups,
+                                                int num_bits, QuantizationType type,
+                                                std::int64_t devices_per_node,
+                                                const OpOptions& options = {},
+                                                Dtype dtype = Dtype::float16);
 
 /// The same of sum + error, with the error updated as by loco_swizzle_quant.
 /// @param error_feedback float16, bfloat16 or float32, which is also the dtype of the sums; one
 ///                       value for each element of the sum; changed in place
-QuantizedTensor loco_quantized_reduction(const TensorView& codes, const TensorView& scales,
-                                         const TensorView& error_feedback, float err_beta,
-                                         std::int64_t in_groups, std::int64_t out_groups,
-                                         int num_bits, QuantizationType type,
-                                         std::int64_t devices_per_node,
-                                         const OpOptions& options = {});
+OPFORGE_API QuantizedTensor loco_quantized_reduction(
+    const TensorView& codes, const TensorView& scales, const TensorView& error_feedback,
+    float err_beta, std::int64_t in_groups, std::int64_t out_groups, int num_bits,
+    QuantizationType type, std::int64_t devices_per_node, const OpOptions& options = {});
 
 }  // namespace opforge::runtime

@@ -1,6 +1,8 @@
 // How an op is launched: pure functions of the tensor's shape and of the device's facts.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <cstdint>
 
 namespace opforge::runtime {
@@ -41,12 +43,12 @@ struct FakeQuantizePlan {
     friend bool operator==(const FakeQuantizePlan&, const FakeQuantizePlan&) = default;
 };
 
-[[nodiscard]] FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
-                                                  const PlanFacts& facts) noexcept;
+[[nodiscard]] OPFORGE_API FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
+                                                              const PlanFacts& facts) noexcept;
 
 /// The dynamic shared memory that no plan of a device goes beyond, so that the kernel `block` is
 /// allowed it once.
-[[nodiscard]] std::uint32_t most_shared_bytes(const PlanFacts& facts) noexcept;
+[[nodiscard]] OPFORGE_API std::uint32_t most_shared_bytes(const PlanFacts& facts) noexcept;
 
 /// Of the ops that turn groups into codes. A thread works on eight elements at a time.
 struct QuantizePlan {
@@ -63,8 +65,9 @@ struct QuantizePlan {
 ///   octets_a_thread  how many eights of elements a thread should have, where there is room:
 ///   several
 ///                    share what each thread does for its group, one is never read twice
-[[nodiscard]] QuantizePlan plan_quantize(std::int64_t groups, std::int64_t group_size,
-                                         const PlanFacts& facts, int octets_a_thread = 2) noexcept;
+[[nodiscard]] OPFORGE_API QuantizePlan plan_quantize(std::int64_t groups, std::int64_t group_size,
+                                                     const PlanFacts& facts,
+                                                     int octets_a_thread = 2) noexcept;
 
 /// Of the dequantizers, which reduce nothing: slices are independent.
 struct DequantizePlan {
@@ -75,6 +78,7 @@ struct DequantizePlan {
     std::int64_t slice_size = 0;  // elements, a multiple of 64 but for the last
     friend bool operator==(const DequantizePlan&, const DequantizePlan&) = default;
 };
-[[nodiscard]] DequantizePlan plan_dequantize(std::int64_t groups, std::int64_t group_size) noexcept;
+[[nodiscard]] OPFORGE_API DequantizePlan plan_dequantize(std::int64_t groups,
+                                                         std::int64_t group_size) noexcept;
 
 }  // namespace opforge::runtime

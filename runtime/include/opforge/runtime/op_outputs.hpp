@@ -2,6 +2,8 @@
 // they check what they are given as the ops do.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/runtime/quantization_type.hpp>
 #include <opforge/runtime/tensor_view.hpp>
 
@@ -29,25 +31,24 @@ struct QuantizedSpec {
 // width is not one the op has, or the output's bytes are past 2^63.
 
 /// codes: the input's shape, the last dimension times bits / 8 where that is whole, else 1-D.
-[[nodiscard]] QuantizedSpec quantize_outputs(const Shape& input, std::int64_t groups, int num_bits,
-                                             QuantizationType type);
+[[nodiscard]] OPFORGE_API QuantizedSpec quantize_outputs(const Shape& input, std::int64_t groups,
+                                                         int num_bits, QuantizationType type);
 /// The codes' shape, the last dimension times 8 / bits.
 /// @throws UnsupportedDtype for a dtype that dequantize does not give
-[[nodiscard]] OutputSpec dequantize_output(const Shape& codes, std::int64_t groups, int num_bits,
-                                           Dtype dtype = Dtype::float16);
+[[nodiscard]] OPFORGE_API OutputSpec dequantize_output(const Shape& codes, std::int64_t groups,
+                                                       int num_bits, Dtype dtype = Dtype::float16);
 /// float16 [num_group, group_size]; num_bits 4 or 8.
-[[nodiscard]] OutputSpec dequantize_experimental_output(std::int64_t num_group,
-                                                        std::int64_t group_size, int num_bits);
+[[nodiscard]] OPFORGE_API OutputSpec dequantize_experimental_output(std::int64_t num_group,
+                                                                    std::int64_t group_size,
+                                                                    int num_bits);
 /// codes: 1-D. Also of loco_swizzle_quant.
-[[nodiscard]] QuantizedSpec swizzle_quant_outputs(const Shape& input, std::int64_t groups,
-                                                  int num_bits, QuantizationType type,
-                                                  std::int64_t pipeline_size, std::int64_t nodes,
-                                                  std::int64_t devices_per_node);
+[[nodiscard]] OPFORGE_API QuantizedSpec swizzle_quant_outputs(
+    const Shape& input, std::int64_t groups, int num_bits, QuantizationType type,
+    std::int64_t pipeline_size, std::int64_t nodes, std::int64_t devices_per_node);
 /// codes: the input's shape, the last dimension divided by the devices. Also of
 /// loco_quantized_reduction.
-[[nodiscard]] QuantizedSpec quantized_reduction_outputs(const Shape& codes, std::int64_t in_groups,
-                                                        std::int64_t out_groups, int num_bits,
-                                                        QuantizationType type,
-                                                        std::int64_t devices_per_node);
+[[nodiscard]] OPFORGE_API QuantizedSpec
+quantized_reduction_outputs(const Shape& codes, std::int64_t in_groups, std::int64_t out_groups,
+                            int num_bits, QuantizationType type, std::int64_t devices_per_node);
 
 }  // namespace opforge::runtime

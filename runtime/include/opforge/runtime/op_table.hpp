@@ -3,6 +3,8 @@
 // work at start-up. Any thread.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/runtime/tensor_view.hpp>
 
 #include <cstdint>
@@ -75,14 +77,15 @@ enum class Refusal : std::uint8_t {
     range,
 };
 inline constexpr int kRefusals = 14;
-[[nodiscard]] std::string_view name(Refusal refusal) noexcept;
+[[nodiscard]] OPFORGE_API std::string_view name(Refusal refusal) noexcept;
 /// When, in words.
-[[nodiscard]] std::string_view meaning(Refusal refusal) noexcept;
+[[nodiscard]] OPFORGE_API std::string_view meaning(Refusal refusal) noexcept;
 
 /// Whether the program of QuantizerBuilder is the function in one of its ways of launching.
-[[nodiscard]] bool is_program_of(std::string_view function, std::string_view program) noexcept;
+[[nodiscard]] OPFORGE_API bool is_program_of(std::string_view function,
+                                             std::string_view program) noexcept;
 
-struct OpInfo {
+struct OPFORGE_API OpInfo {
     std::string_view name;
     int binding = 0;  // its place among DeepSpeed's eighteen; 0: opforge's own
     std::string_view arguments;
@@ -100,6 +103,6 @@ struct OpInfo {
 };
 
 /// The eighteen bindings in DeepSpeed's order, then opforge's own.
-[[nodiscard]] std::span<const OpInfo> op_table() noexcept;
+[[nodiscard]] OPFORGE_API std::span<const OpInfo> op_table() noexcept;
 
 }  // namespace opforge::runtime

@@ -8,6 +8,8 @@
 // group must fill whole bytes.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/runtime/op_options.hpp>
 #include <opforge/runtime/quantization_type.hpp>
 #include <opforge/runtime/tensor_view.hpp>
@@ -26,22 +28,24 @@ namespace opforge::runtime {
 /// @param num_bits 2, 4 or 8
 /// A group with a NaN or an infinity, or whose range overflows float32, gets NaN records and codes
 /// 0. An empty group's record is {1[, 0]}.
-QuantizedTensor quantize(const TensorView& input, std::int64_t groups, int num_bits,
-                         QuantizationType type, const OpOptions& options = {});
+OPFORGE_API QuantizedTensor quantize(const TensorView& input, std::int64_t groups, int num_bits,
+                                     QuantizationType type, const OpOptions& options = {});
 
 /// @param codes  int8 or uint8, any shape: groups * group_size * num_bits / 8 bytes
 /// @param params float32, `groups` records of step (and offset), any shape
 /// @param dtype  of the result: float16 (as DeepSpeed), bfloat16 or float32
 /// @return values, of the codes' shape with the last dimension times 8 / num_bits
-TensorView dequantize(const TensorView& codes, const TensorView& params, std::int64_t groups,
-                      int num_bits, QuantizationType type, const OpOptions& options = {},
-                      Dtype dtype = Dtype::float16);
+OPFORGE_API TensorView dequantize(const TensorView& codes, const TensorView& params,
+                                  std::int64_t groups, int num_bits, QuantizationType type,
+                                  const OpOptions& options = {}, Dtype dtype = Dtype::float16);
 /// dequantize to float32.
-TensorView dequantize_fp32(const TensorView& codes, const TensorView& params, std::int64_t groups,
-                           int num_bits, QuantizationType type, const OpOptions& options = {});
+OPFORGE_API TensorView dequantize_fp32(const TensorView& codes, const TensorView& params,
+                                       std::int64_t groups, int num_bits, QuantizationType type,
+                                       const OpOptions& options = {});
 /// dequantize to bfloat16.
-TensorView dequantize_bf16(const TensorView& codes, const TensorView& params, std::int64_t groups,
-                           int num_bits, QuantizationType type, const OpOptions& options = {});
+OPFORGE_API TensorView dequantize_bf16(const TensorView& codes, const TensorView& params,
+                                       std::int64_t groups, int num_bits, QuantizationType type,
+                                       const OpOptions& options = {});
 
 /// Weight-only inference: unsigned codes, value = float16(float16(code / scale) + min).
 /// @param data  uint8 (or int8 storage), num_group * group_size / 2 bytes, the first code of a byte
@@ -49,14 +53,12 @@ TensorView dequantize_bf16(const TensorView& codes, const TensorView& params, st
 /// @param scale float16, num_group values: the quantization scale, which divides
 /// @param min   float16, num_group values
 /// @return float16 [num_group, group_size]
-TensorView dequantize_int4_to_half_experimental(const TensorView& data, const TensorView& scale,
-                                                const TensorView& min, std::int64_t num_group,
-                                                std::int64_t group_size,
-                                                const OpOptions& options = {});
+OPFORGE_API TensorView dequantize_int4_to_half_experimental(
+    const TensorView& data, const TensorView& scale, const TensorView& min, std::int64_t num_group,
+    std::int64_t group_size, const OpOptions& options = {});
 /// The same with one code a byte.
-TensorView dequantize_int8_to_half_experimental(const TensorView& data, const TensorView& scale,
-                                                const TensorView& min, std::int64_t num_group,
-                                                std::int64_t group_size,
-                                                const OpOptions& options = {});
+OPFORGE_API TensorView dequantize_int8_to_half_experimental(
+    const TensorView& data, const TensorView& scale, const TensorView& min, std::int64_t num_group,
+    std::int64_t group_size, const OpOptions& options = {});
 
 }  // namespace opforge::runtime

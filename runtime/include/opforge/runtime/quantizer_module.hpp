@@ -2,6 +2,8 @@
 // destroyed by itself.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/builder/quantizer_builder.hpp>
 #include <opforge/driver/device.hpp>
 #include <opforge/runtime/launch_plan.hpp>
@@ -24,7 +26,7 @@ struct ProgramKernels {
     std::shared_ptr<const builder::LoadedProgram> program;
 };
 
-class QuantizerModule {
+class OPFORGE_API QuantizerModule {
 public:
     QuantizerModule(std::shared_ptr<const builder::OpBuilder> builder, const driver::DriverApi& api,
                     int device);
@@ -67,12 +69,12 @@ private:
 };
 
 /// The module of a device, made on first use. @throws NoDevice, DriverError
-[[nodiscard]] QuantizerModule& quantizer_module(int device);
+[[nodiscard]] OPFORGE_API QuantizerModule& quantizer_module(int device);
 
 /// Replaces what modules are made with (cache, compiler, driver) and drops those that exist: for
 /// hosts that bring their own, and for tests. No call may be under way on another thread.
-void configure_quantizer(builder::BuilderContext context);
+OPFORGE_API void configure_quantizer(builder::BuilderContext context);
 /// Drops every module and unloads its kernels. No call may be under way on another thread.
-void shutdown();
+OPFORGE_API void shutdown();
 
 }  // namespace opforge::runtime

@@ -2,6 +2,8 @@
 // place in the module's table.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/runtime/launch_plan.hpp>
 #include <opforge/runtime/tensor_view.hpp>
 
@@ -20,7 +22,7 @@ enum class Element : std::uint8_t { fp16, bf16, fp32 };
 }
 
 /// A fake-quantization program: dtype, flags and way of launching.
-struct FakeQuantizeVariant {
+struct OPFORGE_API FakeQuantizeVariant {
     using Element = runtime::Element;
     Element element = Element::fp16;
     bool stochastic = false;
@@ -49,7 +51,7 @@ struct FakeQuantizeVariant {
 };
 
 /// A program of the ops with codes.
-struct CodesVariant {
+struct OPFORGE_API CodesVariant {
     enum class Op : std::uint8_t {
         quantize,  // swizzle_quant too
         loco_swizzle_quant,

@@ -2,6 +2,8 @@
 // on host and GPU and whatever the launch's shape. contract: section 1.1.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <cstdint>
 
 namespace opforge::runtime {
@@ -15,8 +17,8 @@ struct RandomState {
 
 /// The process-wide generator behind calls that bring no RandomState of their own. Any thread.
 /// Seeds it and starts its offset at 0 again. Until then the seed is 0.
-void manual_seed(std::uint64_t seed) noexcept;
+OPFORGE_API void manual_seed(std::uint64_t seed) noexcept;
 /// Takes `elements` numbers, rounded up to 4, and gives where they begin. One atomic addition.
-[[nodiscard]] RandomState next_random_state(std::uint64_t elements) noexcept;
+[[nodiscard]] OPFORGE_API RandomState next_random_state(std::uint64_t elements) noexcept;
 
 }  // namespace opforge::runtime

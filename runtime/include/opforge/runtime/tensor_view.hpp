@@ -2,6 +2,8 @@
 // allocates.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -24,8 +26,8 @@ enum class Dtype : std::uint8_t {
     boolean
 };
 /// numpy's name ("float16"), or "bfloat16".
-[[nodiscard]] std::string_view to_string(Dtype dtype) noexcept;
-[[nodiscard]] std::size_t size_bytes(Dtype dtype) noexcept;
+[[nodiscard]] OPFORGE_API std::string_view to_string(Dtype dtype) noexcept;
+[[nodiscard]] OPFORGE_API std::size_t size_bytes(Dtype dtype) noexcept;
 
 struct Device {
     enum class Kind : std::uint8_t { cpu, cuda };
@@ -39,7 +41,7 @@ struct Device {
 };
 
 /// Up to eight dimensions, outermost first.
-class Shape {
+class OPFORGE_API Shape {
 public:
     static constexpr std::size_t kMaxRank = 8;
     Shape() = default;  // a scalar

@@ -1,6 +1,8 @@
 // Compiling and loading ahead of the first call: for services, and before a CUDA graph is captured.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <functional>
 #include <future>
 #include <stop_token>
@@ -28,8 +30,9 @@ struct WarmUpOptions {
 /// Loads the programs on the devices, compiling what the cache lacks. Returns how many are ready
 /// (fewer than asked for only after a stop). @throws as OpBuilder::load_program, InvalidArgument
 /// for an unknown program
-std::size_t warm_up(const WarmUpOptions& options = {});
+OPFORGE_API std::size_t warm_up(const WarmUpOptions& options = {});
 /// The same on a thread of its own; the future holds the count or the exception.
-[[nodiscard]] std::future<std::size_t> warm_up_in_background(WarmUpOptions options = {});
+[[nodiscard]] OPFORGE_API std::future<std::size_t>
+warm_up_in_background(WarmUpOptions options = {});
 
 }  // namespace opforge::runtime

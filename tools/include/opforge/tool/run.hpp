@@ -11,6 +11,8 @@
 // its own executable anew as the worker processes of `prewarm`.
 #pragma once
 
+#include <opforge/base/export.hpp>
+
 #include <opforge/builder/op_catalog.hpp>
 
 namespace opforge::tool {
@@ -18,10 +20,10 @@ namespace opforge::tool {
 using Catalog = builder::OpCatalog;
 
 /// The ops that come with opforge: `quantizer`.
-[[nodiscard]] Catalog own_ops();
+[[nodiscard]] OPFORGE_API Catalog own_ops();
 
 /// Parses the command line, runs one verb, prints its result. Returns the exit code that the table
 /// of docs/operations.md gives; throws nothing. To be called from main(), once.
-[[nodiscard]] int run(int argc, const char* const* argv, const Catalog& catalog);
+[[nodiscard]] OPFORGE_API int run(int argc, const char* const* argv, const Catalog& catalog);
 
 }  // namespace opforge::tool

@@ -1,0 +1,16 @@
+# Run by ctest: installs -D build=<build folder> into -D folder=<folder>, by way of another folder: an installation may be moved.
+cmake_minimum_required(VERSION 3.25)
+file(REMOVE_RECURSE ${folder} ${folder}.first)
+execute_process(COMMAND ${CMAKE_COMMAND} --install ${build} --prefix ${folder}.first
+  OUTPUT_VARIABLE text ERROR_VARIABLE text RESULT_VARIABLE result)
+if(NOT result EQUAL 0)
+  message(FATAL_ERROR "cmake --install: ${result}\n${text}")
+endif()
+file(RENAME ${folder}.first ${folder})
+file(GLOB_RECURSE package_files ${folder}/*.cmake ${folder}/*.pc)
+foreach(file IN LISTS package_files)
+  file(STRINGS ${file} paths REGEX "${folder}|${build}")
+  if(paths)
+    message(FATAL_ERROR "${file} names a folder of the machine that it was built on: ${paths}")
+  endif()
+endforeach()
