@@ -1,4 +1,5 @@
 #include <opforge/base/environment.hpp>
+#include <opforge/base/fork_safe_mutex.hpp>
 #include <opforge/base/log_sink.hpp>
 
 #include <atomic>
@@ -46,7 +47,7 @@ void write_to_standard_error(LogLevel level, std::string_view message) {
 }
 
 struct State {
-    std::mutex mutex;
+    ForkSafeMutex mutex{ForkOrder::leaf};
     std::shared_ptr<const LogSink> sink;  // null: the default one
     std::atomic<LogLevel> level;
 

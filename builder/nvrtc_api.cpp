@@ -1,6 +1,7 @@
 #include "nvrtc_api.hpp"
 
 #include <opforge/base/dynamic_library.hpp>
+#include <opforge/base/fork_safe_mutex.hpp>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -107,7 +108,7 @@ std::unique_ptr<const NvrtcApi> open(const NvrtcCandidate& candidate, std::strin
 }  // namespace
 
 const NvrtcApi* open_nvrtc(const NvrtcCandidate& candidate, std::string& reason) {
-    static std::mutex mutex;
+    static auto& mutex = *new ForkSafeMutex(ForkOrder::inner);
     // Never destroyed, as what it points to is never closed. A library replaced in place has
     // another fingerprint; the process keeps the old one mapped and cannot open both.
     static auto& opened = *new std::map<std::filesystem::path,

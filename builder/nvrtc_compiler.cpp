@@ -2,6 +2,7 @@
 #include "nvrtc_api.hpp"
 #include "nvrtc_search.hpp"
 
+#include <opforge/base/fork_safe_mutex.hpp>
 #include <opforge/base/log_sink.hpp>
 #include <opforge/builder/errors.hpp>
 
@@ -110,6 +111,10 @@ public:
 
     CompiledProgram compile(const CompileJob& job) override {
         const NvrtcApi& api = opened(job.toolchain);
+        // NVRTC works on one program at a time, under locks of its own. A process that is forked
+        // meanwhile would find them locked for ever: fork() waits until it is done.
+        static auto& nvrtc = *new ForkSafeMutex(ForkOrder::inner);
+        const std::lock_guard lock(nvrtc);
         const auto start = std::chrono::steady_clock::now();
         Program program(api);
         create(api, program, job);
@@ -279,7 +284,7 @@ private:
     }
 
     const DiscoveryEnvironment environment_;
-    std::mutex mutex_;
+    ForkSafeMutex mutex_;
     RememberedFingerprints fingerprints_;
     std::optional<cache::Toolchain> quick_;
     bool quick_done_ = false;

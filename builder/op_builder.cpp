@@ -1,6 +1,7 @@
 #include "architectures.hpp"
 
 #include <opforge/base/environment.hpp>
+#include <opforge/base/fork_safe_mutex.hpp>
 #include <opforge/base/log_sink.hpp>
 #include <opforge/builder/errors.hpp>
 #include <opforge/builder/op_builder.hpp>
@@ -368,14 +369,18 @@ struct OpBuilder::Implementation {
     [[nodiscard]] Program load_once(const ProgramSpec& spec, const OpenedDevice& device) {
         const std::string key = memo_key(spec.name, device.facts);
         std::promise<Program> promise;
+        const std::uint64_t generation = fork_generation();
         {
             std::unique_lock lock(mutex);
-            if (const auto found = programs.find(key); found != programs.end()) {
-                const std::shared_future<Program> future = found->second;
+            const auto found = programs.find(key);
+            // What the parent of this process had begun will never end here.
+            if (found != programs.end() &&
+                (found->second.generation == generation || is_ready(found->second.program))) {
+                const std::shared_future<Program> future = found->second.program;
                 lock.unlock();
                 return future.get();
             }
-            programs.emplace(key, promise.get_future().share());
+            programs.insert_or_assign(key, Memo{promise.get_future().share(), generation});
         }
         try {
             Program program = load_now(spec, device);
@@ -469,9 +474,17 @@ struct OpBuilder::Implementation {
         return {true, "the op has no programs"};
     }
 
+    struct Memo {
+        std::shared_future<Program> program;
+        std::uint64_t generation = 0;  // of forks, when it was begun
+    };
+    static bool is_ready(const std::shared_future<Program>& program) {
+        return program.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+    }
+
     const OpBuilder& builder;
-    std::mutex mutex;
-    std::map<std::string, std::shared_future<Program>> programs;
+    ForkSafeMutex mutex;
+    std::map<std::string, Memo> programs;
     std::atomic<bool> warned_of_newer_device = false;
 };
 
@@ -552,7 +565,8 @@ std::shared_ptr<const LoadedOp> OpBuilder::jit_load(int device) const {
         ready.set_value(program);
         const std::lock_guard lock(implementation_->mutex);
         implementation_->programs.insert_or_assign(
-            Implementation::memo_key(spec.name, opened.facts), ready.get_future().share());
+            Implementation::memo_key(spec.name, opened.facts),
+            Implementation::Memo{ready.get_future().share(), fork_generation()});
         loaded.push_back(std::move(program));
     }
     return std::make_shared<const LoadedOp>(name(), std::move(loaded));

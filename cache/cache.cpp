@@ -1,3 +1,9 @@
+#include "flights.hpp"
+#include "lock_place.hpp"
+#include "memory_layer.hpp"
+#include "publish.hpp"
+#include "warnings.hpp"
+
 #include <opforge/base/error.hpp>
 #include <opforge/base/log_sink.hpp>
 #include <opforge/cache/cache.hpp>
@@ -6,177 +12,82 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+#include <atomic>
 #include <exception>
-#include <future>
-#include <map>
-#include <mutex>
 #include <utility>
-#include <vector>
 
 namespace opforge::cache {
 namespace {
 
-constexpr std::array<Policy, 3> kPolicies = {Policy::exact, Policy::compatible, Policy::offline};
-
-bool accepts(const Lookup& lookup, const Manifest& manifest) {
-    return !lookup.acceptable || lookup.acceptable(manifest);
-}
-
-// Verified entries by want digest, newest toolchain first.
-class Registry {
-public:
-    using Entries = std::vector<std::shared_ptr<const Entry>>;
-
-    void add(const Digest& want, std::shared_ptr<const Entry> entry) {
-        const std::lock_guard lock(mutex_);
-        Entries& entries = by_want_[want];
-        std::erase_if(entries, [&](const auto& old) {
-            return old->manifest.toolchain == entry->manifest.toolchain;
-        });
-        const auto place = std::find_if(entries.begin(), entries.end(), [&](const auto& other) {
-            return version(*other) <= version(*entry);
-        });
-        entries.insert(place, std::move(entry));
-    }
-
-    [[nodiscard]] std::shared_ptr<const Entry> find(const Digest& want,
-                                                    const Lookup& lookup) const {
-        // The caller's predicate runs outside the lock: it may be slow, or ask the cache itself.
-        for (auto& entry : entries(want)) {
-            const bool fits = lookup.policy != Policy::exact ||
-                              (lookup.toolchain && entry->manifest.toolchain == *lookup.toolchain);
-            if (fits && accepts(lookup, entry->manifest)) {
-                return std::move(entry);
-            }
-        }
-        return nullptr;
-    }
-
-private:
-    [[nodiscard]] Entries entries(const Digest& want) const {
-        const std::lock_guard lock(mutex_);
-        const auto found = by_want_.find(want);
-        return found == by_want_.end() ? Entries() : found->second;
-    }
-    static std::pair<int, int> version(const Entry& entry) {
-        return {entry.manifest.toolchain.major, entry.manifest.toolchain.minor};
-    }
-
-    mutable std::mutex mutex_;
-    std::map<Digest, Entries> by_want_;
-};
-
-// Work in progress by key. Whoever comes while it runs waits for what comes of it.
-class Flights {
-public:
-    using Flight = std::shared_future<std::shared_ptr<const Entry>>;
-
-    /// The flight to wait for; an invalid future where the caller is the one to fly, and must
-    /// land().
-    [[nodiscard]] Flight join(const Digest& key,
-                              std::promise<std::shared_ptr<const Entry>>& promise) {
-        const std::lock_guard lock(mutex_);
-        const auto [place, is_first] = flights_.try_emplace(key);
-        if (!is_first) {
-            return place->second;
-        }
-        place->second = promise.get_future().share();
-        return {};
-    }
-    void land(const Digest& key) {
-        const std::lock_guard lock(mutex_);
-        flights_.erase(key);
-    }
-
-private:
-    std::mutex mutex_;
-    std::map<Digest, Flight> flights_;
-};
+using std::chrono::milliseconds;
 
 struct AtomicCounters {
     std::atomic<std::uint64_t> memory_hits, directory_hits, misses, compiles, failed_compiles,
-        shared_waits, published, publish_failures, quarantined, refused;
+        shared_waits, published, publish_failures, quarantined, refused, lock_waits, lock_hits,
+        lock_timeouts, lock_unavailable, lock_wait_milliseconds;
 };
 
-CacheRoot root_of(const CacheOptions& options) {
-    if (options.memory_only) {
-        return {{}, "none", {}};
+// Long enough for a compile that takes ten times as long as the last one, or for one that nobody
+// has measured; short enough that a stopped process holds nobody up for long.
+milliseconds limit_for(std::optional<std::chrono::microseconds> recorded) {
+    constexpr milliseconds kLeast = std::chrono::seconds(10);
+    constexpr milliseconds kMost = std::chrono::seconds(120);
+    constexpr int kFactor = 10;
+    if (!recorded || *recorded > kMost) {
+        return kMost;
     }
-    CacheRoot root = select_root(options.directory);
-    if (root.path.empty()) {
-        std::string places;
-        for (const std::string& refusal : root.refusals) {
-            places += (places.empty() ? "" : "; ") + refusal;
-        }
-        log(LogLevel::warning, fmt::format("cache: no directory to keep compiled kernels in ({}): "
-                                           "they are kept in memory only; "
-                                           "set OPFORGE_CACHE_DIR to an absolute path",
-                                           places));
-    }
-    return root;
+    return std::clamp(std::chrono::duration_cast<milliseconds>(*recorded * kFactor), kLeast, kMost);
+}
+
+double seconds(milliseconds time) {
+    return std::chrono::duration<double>(time).count();
+}
+
+std::string who(const std::string& holder) {
+    return holder.empty() ? "another process" : holder;
 }
 
 }  // namespace
 
-std::string_view to_string(Policy policy) noexcept {
-    switch (policy) {
-    case Policy::exact:
-        return "exact";
-    case Policy::compatible:
-        return "compatible";
-    case Policy::offline:
-        break;
-    }
-    return "offline";
-}
-
-Policy parse_policy(std::string_view text) {
-    const auto* const found = std::find_if(kPolicies.begin(), kPolicies.end(), [&](Policy policy) {
-        return to_string(policy) == text;
-    });
-    if (found == kPolicies.end()) {
-        throw InvalidArgument(fmt::format(
-            "read cache policy: '{}' is not one; use exact, compatible or offline", text));
-    }
-    return *found;
-}
-
-std::string_view to_string(Origin origin) noexcept {
-    switch (origin) {
-    case Origin::memory:
-        return "memory";
-    case Origin::user_directory:
-        return "user_directory";
-    case Origin::compiled:
-        break;
-    }
-    return "compiled";
-}
-
 struct Cache::Implementation {
-    Implementation(const CacheOptions& options, FileSystem& files) : root(root_of(options)) {
+    Implementation(const CacheOptions& given, FileSystem& file_system)
+        : options(given), files(file_system),
+          root(options.memory_only ? CacheRoot{{}, "none", {}} : select_root(options.directory)) {
         if (!root.path.empty()) {
-            directory.emplace(root.path, files);
+            StoreOptions store;
+            store.limits = options.limits ? *options.limits : limits_of_environment();
+            directory.emplace(root.path, files, store);
         }
     }
 
+    CacheOptions options;
+    FileSystem& files;
     CacheRoot root;
     std::optional<DirectoryStore> directory;
-    Registry registry;
+    MemoryLayer memory;
     Flights flights;
     AtomicCounters counters{};
-    std::atomic_flag warned;
+    Warnings warnings;
     std::atomic_flag swept;
 
-    [[nodiscard]] Result find_in_directory(const Lookup& lookup, const Digest& want);
+    enum class LookNumber { first, second };
+    [[nodiscard]] Result find_in_directory(const Lookup& lookup, const Digest& want,
+                                           LookNumber number = LookNumber::first);
+    [[nodiscard]] Result fly(const Lookup& lookup, const Digest& want,
+                             const std::function<Built()>& build);
+    [[nodiscard]] std::unique_ptr<KeyLock> lock(const Lookup& lookup, const Digest& want,
+                                                std::string& fault);
+    void note_wait(const KeyLock& lock, const std::string& program);
+    void tell(const LockWait& wait);
     [[nodiscard]] Result compile(const Lookup& lookup, const Digest& want,
                                  const std::function<Built()>& build, bool replace);
     [[nodiscard]] std::filesystem::path keep(const Built& built, bool replace);
+    void warn_of_no_directory();
 };
 
 // The directory's answer; a hit is remembered in memory.
-Result Cache::Implementation::find_in_directory(const Lookup& lookup, const Digest& want) {
+Result Cache::Implementation::find_in_directory(const Lookup& lookup, const Digest& want,
+                                                LookNumber number) {
     if (lookup.policy == Policy::exact && !lookup.toolchain) {
         return {nullptr, Origin::memory, "policy exact finds nothing where no toolchain is known"};
     }
@@ -184,27 +95,134 @@ Result Cache::Implementation::find_in_directory(const Lookup& lookup, const Dige
         return {nullptr, Origin::memory,
                 "not compiled yet by this process, and there is no cache directory"};
     }
+    const bool first = number == LookNumber::first;
+    const Lateness lateness = first ? Lateness::trusted : Lateness::expected;
     DirectoryStore::Found found =
         lookup.policy == Policy::exact
-            ? directory->find(lookup.request, want, *lookup.toolchain, lookup.acceptable)
-            : directory->find_any(lookup.request, lookup.acceptable);
-    counters.refused += found.refused;
-    counters.quarantined += found.quarantined;
-    if (found.refused > 0) {
-        log(LogLevel::info, fmt::format("cache: {} of {} not served, {} moved to quarantine{}{}",
-                                        found.refused, lookup.request.program, found.quarantined,
-                                        found.reason.empty() ? "" : "; ", found.reason));
+            ? directory->find(lookup.request, want, *lookup.toolchain, lookup.acceptable, lateness)
+            : directory->find_any(lookup.request, lookup.acceptable, lateness);
+    // What the first look refused and could not move is met again by the second.
+    if (first || found.quarantined > 0) {
+        counters.refused += found.refused;
+        counters.quarantined += found.quarantined;
+        if (found.refused > 0) {
+            log(LogLevel::info,
+                fmt::format("cache: {} of {} not served, {} moved to quarantine{}{}", found.refused,
+                            lookup.request.program, found.quarantined,
+                            found.reason.empty() ? "" : "; ", found.reason));
+        }
     }
     if (found.entry) {
         ++counters.directory_hits;
-        registry.add(want, found.entry);
+        memory.add(want, found.entry);
     }
     return {std::move(found.entry), Origin::user_directory, std::move(found.reason)};
+}
+
+// What a miss comes to: at most one compile of a key at a time on this machine.
+Result Cache::Implementation::fly(const Lookup& lookup, const Digest& want,
+                                  const std::function<Built()>& build) {
+    // Between the caller's look and taking off, another flight may have landed.
+    Result result{memory.find(want, lookup), Origin::memory, {}};
+    if (result.entry) {
+        ++counters.memory_hits;
+        return result;
+    }
+    result = find_in_directory(lookup, want);
+    if (result.entry) {
+        return result;
+    }
+    std::string lock_fault;
+    const auto lock = directory ? this->lock(lookup, want, lock_fault) : nullptr;
+    if (lock) {
+        result = find_in_directory(lookup, want, LookNumber::second);
+        if (result.entry) {
+            ++counters.lock_hits;
+            return result;
+        }
+        lock->announce();
+    }
+    ++counters.misses;
+    result = compile(lookup, want, build, false);
+    if (!lock_fault.empty() && !result.entry->directory.empty()) {
+        // Where publishing failed as well, that is what is warned of.
+        warnings.warn("lock", fmt::format("cache: compiled {} without a lock, as other processes "
+                                          "may at the same time: {}",
+                                          lookup.request.program, lock_fault));
+    }
+    return result;
+}
+
+// Null, and why, where there is no lock to be had.
+std::unique_ptr<KeyLock> Cache::Implementation::lock(const Lookup& lookup, const Digest& want,
+                                                     std::string& fault) {
+    const KeyLock::Terms terms{fmt::format("{}/{} for {}", lookup.request.op,
+                                           lookup.request.program, lookup.request.target),
+                               [&] {
+                                   return options.lock_limit
+                                              ? *options.lock_limit
+                                              : limit_for(directory->recorded_compile_time(want));
+                               },
+                               [this](const LockWait& wait) { tell(wait); }};
+    try {
+        const StoreContext store{files, root.path, {}};
+        auto lock = std::make_unique<KeyLock>(
+            KeyLock::acquire(files, lock_place(files, open_or_create_version(store)), want, terms));
+        note_wait(*lock, terms.program);
+        return lock;
+    } catch (const CacheError& error) {
+        ++counters.lock_unavailable;
+        fault = error.what();
+        log(LogLevel::debug, fault);
+        return nullptr;
+    }
+}
+
+void Cache::Implementation::note_wait(const KeyLock& lock, const std::string& program) {
+    if (lock.waited() > milliseconds(0)) {
+        ++counters.lock_waits;
+        counters.lock_wait_milliseconds += static_cast<std::uint64_t>(lock.waited().count());
+    }
+    if (lock.outcome() == KeyLock::Outcome::timed_out) {
+        ++counters.lock_timeouts;
+        warnings.warn("lock timeout",
+                      fmt::format("cache: waited {:.1f} s for {} to compile {} and now compiles it "
+                                  "itself; if that process hangs, end it (the lock is {})",
+                                  seconds(lock.waited()), who(lock.holder()), program,
+                                  lock.path().string()));
+    }
+}
+
+void Cache::Implementation::tell(const LockWait& wait) {
+    if (options.on_wait) {
+        options.on_wait(wait);
+        return;
+    }
+    log(LogLevel::warning,
+        fmt::format("cache: {} is being compiled by {}; waiting for it since {:.1f} s, and after "
+                    "{:.0f} s it is compiled here (the lock is {})",
+                    wait.program, who(wait.holder), seconds(wait.waited), seconds(wait.limit),
+                    wait.lock.string()));
+}
+
+void Cache::Implementation::warn_of_no_directory() {
+    if (options.memory_only) {
+        return;
+    }
+    std::string places;
+    for (const std::string& refusal : root.refusals) {
+        places += (places.empty() ? "" : "; ") + refusal;
+    }
+    warnings.warn("no directory",
+                  fmt::format("cache: no directory to keep compiled kernels in ({}): they are kept "
+                              "in memory only; set OPFORGE_CACHE_DIR to an absolute path",
+                              places));
 }
 
 // Publishes as far as the disk lets it: an op never fails for a cache that cannot be written.
 std::filesystem::path Cache::Implementation::keep(const Built& built, bool replace) {
     if (!directory) {
+        warn_of_no_directory();
         return {};
     }
     try {
@@ -219,12 +237,12 @@ std::filesystem::path Cache::Implementation::keep(const Built& built, bool repla
         return path;
     } catch (const std::exception& error) {
         ++counters.publish_failures;
-        if (!warned.test_and_set()) {
-            log(LogLevel::warning,
-                fmt::format(
-                    "cache: compiled kernels cannot be kept, each process will compile anew: {}",
-                    error.what()));
-        }
+        const auto* refused = dynamic_cast<const CacheError*>(&error);
+        warnings.warn(
+            fmt::format("publish {}", refused == nullptr ? 0 : refused->code().value()),
+            fmt::format(
+                "cache: compiled kernels cannot be kept, each process will compile anew: {}",
+                error.what()));
         return {};
     }
 }
@@ -252,7 +270,7 @@ Result Cache::Implementation::compile(const Lookup& lookup, const Digest& want,
     entry->directory = keep(built, replace);
     entry->manifest = std::move(built.manifest);
     entry->artifact = std::move(built.artifact);
-    registry.add(want, entry);
+    memory.add(want, entry);
     return {std::move(entry), Origin::compiled, {}};
 }
 
@@ -270,7 +288,7 @@ DirectoryStore* Cache::directory() noexcept {
 
 Result Cache::find(const Lookup& lookup) {
     const Digest want = want_digest(lookup.request);
-    if (auto entry = implementation_->registry.find(want, lookup)) {
+    if (auto entry = implementation_->memory.find(want, lookup)) {
         ++implementation_->counters.memory_hits;
         return {std::move(entry), Origin::memory, {}};
     }
@@ -293,42 +311,30 @@ Result Cache::find_or_build(const Lookup& lookup, const std::function<Built()>& 
                            ? full_digest(lookup.request, *lookup.toolchain)
                            : want;
     for (;;) {
-        if (auto entry = self.registry.find(want, lookup)) {
+        if (auto entry = self.memory.find(want, lookup)) {
             ++self.counters.memory_hits;
             return {std::move(entry), Origin::memory, {}};
         }
-        std::promise<std::shared_ptr<const Entry>> promise;
-        if (const auto flight = self.flights.join(key, promise); flight.valid()) {
-            ++self.counters.shared_waits;
-            const std::shared_ptr<const Entry>& entry =
-                flight.get();  // throws what the builder threw
-            if (accepts(lookup, entry->manifest)) {
-                return {entry, Origin::memory, {}};
+        const Flights::Boarding boarding = self.flights.join(key);
+        if (boarding.own) {
+            try {
+                Result result = self.fly(lookup, want, build);
+                boarding.own->land(result.entry);
+                return result;
+            } catch (...) {
+                boarding.own->crash(std::current_exception());
+                throw;
             }
-            continue;  // another caller's entry is of no use here: fly oneself
         }
-        try {
-            // Between the look above and taking off, another flight may have landed.
-            Result result{self.registry.find(want, lookup), Origin::memory, {}};
-            if (result.entry) {
-                ++self.counters.memory_hits;
-            } else {
-                result = self.find_in_directory(lookup, want);
-            }
-            if (!result.entry) {
-                ++self.counters.misses;
-                result = self.compile(lookup, want, build, false);
-            }
-            self.flights.land(key);
-            promise.set_value(result.entry);
-            return result;
-        } catch (...) {
-            // First the slot, then the waiters: whoever is woken by the failure and calls again
-            // finds it free.
-            self.flights.land(key);
-            promise.set_exception(std::current_exception());
-            throw;
+        ++self.counters.shared_waits;
+        const Landing::Report report = boarding.landing->wait();
+        if (report.outcome == Landing::Outcome::crashed) {
+            std::rethrow_exception(report.error);  // what the builder threw
         }
+        if (report.entry && (!lookup.acceptable || lookup.acceptable(report.entry->manifest))) {
+            return {report.entry, Origin::memory, {}};
+        }
+        // Nothing came of it, or nothing of use here: fly oneself.
     }
 }
 
@@ -352,6 +358,12 @@ Counters Cache::counters() const noexcept {
     to.publish_failures = from.publish_failures;
     to.quarantined = from.quarantined;
     to.refused = from.refused;
+    to.evicted = implementation_->directory ? implementation_->directory->evicted().entries : 0;
+    to.lock_waits = from.lock_waits;
+    to.lock_hits = from.lock_hits;
+    to.lock_timeouts = from.lock_timeouts;
+    to.lock_unavailable = from.lock_unavailable;
+    to.lock_wait_milliseconds = from.lock_wait_milliseconds;
     return to;
 }
 

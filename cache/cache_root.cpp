@@ -1,3 +1,5 @@
+#include "shared_place.hpp"
+
 #include <opforge/base/environment.hpp>
 #include <opforge/base/error.hpp>
 #include <opforge/cache/cache_root.hpp>
@@ -53,37 +55,6 @@ std::string home_fault(const std::string& home, unsigned effective_user) {
         // sudo without -H: a cache made here would be root's, in a user's home.
         return fmt::format("HOME {} belongs to user {}, not to {}", home, status.st_uid,
                            effective_user);
-    }
-    return {};
-}
-
-// Empty: <var_tmp>/opforge-<uid> is ours or still to be made. Others can write to var_tmp, so that
-// what is there already is judged before anything is opened.
-std::string shared_place_fault(const std::filesystem::path& var_tmp,
-                               const std::filesystem::path& place, unsigned effective_user) {
-    struct stat status {};
-    if (::stat(var_tmp.c_str(), &status) != 0) {
-        return fmt::format("{}: {}", var_tmp.string(), error_text(errno));
-    }
-    const bool others_write = (status.st_mode & (S_IWGRP | S_IWOTH)) != 0;
-    if (!S_ISDIR(status.st_mode) || (others_write && (status.st_mode & S_ISVTX) == 0)) {
-        return fmt::format("{} is not a directory where names are safe from others (no sticky bit)",
-                           var_tmp.string());
-    }
-    if (::lstat(place.c_str(), &status) != 0) {
-        return errno == ENOENT ? std::string()
-                               : fmt::format("{}: {}", place.string(), error_text(errno));
-    }
-    if (!S_ISDIR(status.st_mode)) {
-        return fmt::format("{} is not a directory", place.string());
-    }
-    if (status.st_uid != effective_user) {
-        return fmt::format("{} belongs to user {}, not to {}", place.string(), status.st_uid,
-                           effective_user);
-    }
-    if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-        return fmt::format("{} can be written by others (mode {:04o})", place.string(),
-                           status.st_mode & 07777U);
     }
     return {};
 }

@@ -1,11 +1,19 @@
+#include "open_beneath.hpp"
+
 #include <opforge/cache/file_system.hpp>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+#include <thread>
 #include <unistd.h>
 
 namespace opforge::cache {
@@ -17,20 +25,24 @@ namespace {
 constexpr mode_t kDirectoryMode = 0700;
 constexpr mode_t kFileMode = 0600;
 constexpr mode_t kPermissionBits = 0777;
+// Signals interrupt a call now and then; one that is interrupted this often in a row will never go
+// through, and must not hang the caller.
+constexpr int kMaxInterruptions = 100;
+constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
 
-[[noreturn]] void fail(const char* call) {
-    throw std::system_error(errno, std::generic_category(), call);
+[[noreturn]] void fail(const char* call, int code) {
+    throw std::system_error(code, std::generic_category(), call);
 }
 
 template <typename Call>
 auto retried(const char* name, Call call) {
-    for (;;) {
+    for (int attempt = 0;; ++attempt) {
         const auto result = call();
         if (result >= 0) {
             return result;
         }
-        if (errno != EINTR) {
-            fail(name);
+        if (errno != EINTR || attempt == kMaxInterruptions) {
+            fail(name, errno);
         }
     }
 }
@@ -44,10 +56,26 @@ FileStatus converted(const struct stat& raw) {
     status.size_bytes = static_cast<std::uint64_t>(raw.st_size);
     status.device = raw.st_dev;
     status.inode = raw.st_ino;
-    status.modified_nanoseconds =
-        std::int64_t{raw.st_mtim.tv_sec} * 1'000'000'000 + std::int64_t{raw.st_mtim.tv_nsec};
+    status.modified_nanoseconds = std::int64_t{raw.st_mtim.tv_sec} * kNanosecondsPerSecond +
+                                  std::int64_t{raw.st_mtim.tv_nsec};
     status.links = raw.st_nlink;
     return status;
+}
+
+// A write beyond the limit would raise SIGXFSZ, which ends a host that does not expect it.
+void check_size_limit(int descriptor, std::size_t more_bytes) {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return;
+    }
+    const off_t position = ::lseek(descriptor, 0, SEEK_CUR);
+    if (position < 0) {
+        fail("lseek", errno);
+    }
+    const auto begin = static_cast<rlim_t>(position);
+    if (begin > limit.rlim_cur || more_bytes > limit.rlim_cur - begin) {
+        fail("write", EFBIG);
+    }
 }
 
 class PosixFileSystem final : public FileSystem {
@@ -58,16 +86,13 @@ public:
     }
 
     int open_directory(int parent, const std::string& name) override {
-        return retried("openat", [&] {
-            return ::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        });
+        return retried("openat",
+                       [&] { return open_beneath(parent, name, O_RDONLY | O_DIRECTORY); });
     }
 
     int open_file(int parent, const std::string& name) override {
-        return retried("openat", [&] {
-            return ::openat(parent, name.c_str(),
-                            O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY);
-        });
+        return retried(
+            "openat", [&] { return open_beneath(parent, name, O_RDONLY | O_NONBLOCK | O_NOCTTY); });
     }
 
     int create_file(int parent, const std::string& name) override {
@@ -76,44 +101,71 @@ public:
                             O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kFileMode);
         });
         // The umask, or a default ACL, may have taken bits away that our own next read needs.
-        if (::fchmod(descriptor, kFileMode) != 0) {
-            const int saved = errno;
-            ::close(descriptor);
-            errno = saved;
-            fail("fchmod");
-        }
+        make_readable(descriptor);
         return descriptor;
     }
 
+    int open_lock_file(int parent, const std::string& name) override {
+        constexpr int kFlags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+        try {
+            return retried("openat", [&] { return ::openat(parent, name.c_str(), kFlags); });
+        } catch (const std::system_error& error) {
+            if (error.code().value() != ENOENT) {
+                throw;
+            }
+        }
+        const int descriptor = retried(
+            "openat", [&] { return ::openat(parent, name.c_str(), kFlags | O_CREAT, kFileMode); });
+        make_readable(descriptor);
+        return descriptor;
+    }
+
+    bool try_lock(int descriptor, std::uint64_t byte) override {
+        struct flock lock {};
+        lock.l_type = F_WRLCK;
+        lock.l_whence = SEEK_SET;
+        lock.l_start = static_cast<off_t>(byte);
+        lock.l_len = 1;
+        try {
+            retried("fcntl", [&] { return ::fcntl(descriptor, F_OFD_SETLK, &lock); });
+            return true;
+        } catch (const std::system_error& error) {
+            const int code = error.code().value();
+            if (code != EAGAIN && code != EACCES) {
+                throw;
+            }
+            return false;
+        }
+    }
+
     void make_directory(int parent, const std::string& name) override {
-        if (::mkdirat(parent, name.c_str(), kDirectoryMode) != 0) {
-            fail("mkdirat");
-        }
-        struct stat raw {};
-        if (::fstatat(parent, name.c_str(), &raw, AT_SYMLINK_NOFOLLOW) != 0) {
-            fail("fstatat");
-        }
+        retried("mkdirat", [&] { return ::mkdirat(parent, name.c_str(), kDirectoryMode); });
+        const FileStatus made = status_at(parent, name);
         // Only under an odd umask; such a directory could not even be opened to fchmod it.
-        if ((raw.st_mode & kPermissionBits) != kDirectoryMode && S_ISDIR(raw.st_mode) &&
-            ::fchmodat(parent, name.c_str(), kDirectoryMode, 0) != 0) {
-            fail("fchmodat");
+        if ((made.mode & kPermissionBits) != kDirectoryMode && made.is_directory) {
+            retried("fchmodat",
+                    [&] { return ::fchmodat(parent, name.c_str(), kDirectoryMode, 0); });
         }
     }
 
     FileStatus status(int descriptor) override {
         struct stat raw {};
-        if (::fstat(descriptor, &raw) != 0) {
-            fail("fstat");
-        }
+        retried("fstat", [&] { return ::fstat(descriptor, &raw); });
         return converted(raw);
     }
 
     FileStatus status_at(int parent, const std::string& name) override {
         struct stat raw {};
-        if (::fstatat(parent, name.c_str(), &raw, AT_SYMLINK_NOFOLLOW) != 0) {
-            fail("fstatat");
-        }
+        retried("fstatat",
+                [&] { return ::fstatat(parent, name.c_str(), &raw, AT_SYMLINK_NOFOLLOW); });
         return converted(raw);
+    }
+
+    std::int64_t file_system_type(int descriptor) override {
+        struct statfs raw {};
+        retried("fstatfs", [&] { return ::fstatfs(descriptor, &raw); });
+        // The kernel's numbers have 32 bits; some come sign-extended.
+        return static_cast<std::int64_t>(static_cast<std::uint32_t>(raw.f_type));
     }
 
     std::size_t read(int descriptor, std::span<std::byte> into) override {
@@ -131,9 +183,13 @@ public:
     }
 
     void write(int descriptor, std::span<const std::byte> bytes) override {
+        check_size_limit(descriptor, bytes.size());
         while (!bytes.empty()) {
             const ssize_t count =
                 retried("write", [&] { return ::write(descriptor, bytes.data(), bytes.size()); });
+            if (count == 0) {
+                fail("write", EIO);  // or this would go on for ever
+            }
             bytes = bytes.subspan(static_cast<std::size_t>(count));
         }
     }
@@ -144,34 +200,34 @@ public:
 
     void rename(int from_parent, const std::string& from, int to_parent,
                 const std::string& to) override {
-        if (::renameat(from_parent, from.c_str(), to_parent, to.c_str()) != 0) {
-            fail("renameat");
-        }
+        retried("renameat",
+                [&] { return ::renameat(from_parent, from.c_str(), to_parent, to.c_str()); });
     }
 
     void rename_no_replace(int from_parent, const std::string& from, int to_parent,
                            const std::string& to) override {
-        if (::renameat2(from_parent, from.c_str(), to_parent, to.c_str(), RENAME_NOREPLACE) == 0) {
-            return;
+        try {
+            retried("renameat2", [&] {
+                return ::renameat2(from_parent, from.c_str(), to_parent, to.c_str(),
+                                   RENAME_NOREPLACE);
+            });
+        } catch (const std::system_error& error) {
+            const int code = error.code().value();
+            if (code != EINVAL && code != ENOSYS) {
+                throw;
+            }
+            // Some file systems know no flags. A plain rename of a directory refuses a target that
+            // is not empty.
+            rename(from_parent, from, to_parent, to);
         }
-        if (errno != EINVAL && errno != ENOSYS) {
-            fail("renameat2");
-        }
-        // Some file systems know no flags. A plain rename of a directory refuses a target that is
-        // not empty.
-        rename(from_parent, from, to_parent, to);
     }
 
     void remove_file(int parent, const std::string& name) override {
-        if (::unlinkat(parent, name.c_str(), 0) != 0) {
-            fail("unlinkat");
-        }
+        retried("unlinkat", [&] { return ::unlinkat(parent, name.c_str(), 0); });
     }
 
     void remove_directory(int parent, const std::string& name) override {
-        if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0) {
-            fail("unlinkat");
-        }
+        retried("unlinkat", [&] { return ::unlinkat(parent, name.c_str(), AT_REMOVEDIR); });
     }
 
     std::vector<std::string> list(int directory) override {
@@ -181,34 +237,58 @@ public:
         if (!stream) {
             const int saved = errno;
             ::close(own);
-            errno = saved;
-            fail("fdopendir");
+            fail("fdopendir", saved);
         }
         std::vector<std::string> names;
+        int interruptions = 0;
         for (;;) {
             errno = 0;
             const dirent* entry = ::readdir(stream.get());
-            if (entry == nullptr) {
+            if (entry != nullptr) {
+                std::string name(static_cast<const char*>(entry->d_name));
+                if (name != "." && name != "..") {
+                    names.push_back(std::move(name));
+                }
+            } else if (errno != EINTR || ++interruptions > kMaxInterruptions) {
                 break;
-            }
-            std::string name(static_cast<const char*>(entry->d_name));
-            if (name != "." && name != "..") {
-                names.push_back(std::move(name));
             }
         }
         if (errno != 0) {
-            fail("readdir");
+            fail("readdir", errno);
         }
         return names;
     }
 
-    void touch(int descriptor) override {
-        if (::futimens(descriptor, nullptr) != 0) {
-            fail("futimens");
-        }
+    void set_times(int descriptor, std::int64_t nanoseconds) override {
+        timespec time{};
+        time.tv_sec = nanoseconds / kNanosecondsPerSecond;
+        time.tv_nsec = nanoseconds % kNanosecondsPerSecond;
+        const std::array<timespec, 2> times = {time, time};
+        retried("futimens", [&] { return ::futimens(descriptor, times.data()); });
+    }
+
+    void set_mode(int descriptor, unsigned mode) override {
+        retried("fchmod", [&] { return ::fchmod(descriptor, static_cast<mode_t>(mode)); });
     }
 
     void close(int descriptor) noexcept override { ::close(descriptor); }
+
+    std::int64_t now_nanoseconds() override {
+        const auto now = std::chrono::system_clock::now().time_since_epoch();
+        return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+    }
+
+    void pause(std::chrono::milliseconds time) override { std::this_thread::sleep_for(time); }
+
+private:
+    static void make_readable(int descriptor) {
+        try {
+            retried("fchmod", [&] { return ::fchmod(descriptor, kFileMode); });
+        } catch (...) {
+            ::close(descriptor);
+            throw;
+        }
+    }
 };
 
 }  // namespace

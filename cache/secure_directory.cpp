@@ -1,40 +1,14 @@
 #include "secure_directory.hpp"
 
-#include <fmt/format.h>
-
-#include <unistd.h>
+#include <opforge/base/log_sink.hpp>
 
 #include <cerrno>
-#include <optional>
 
 namespace opforge::cache {
 namespace {
 
-constexpr unsigned kOthersWrite = 022;
 // Entries are one directory deep; the bound is for what somebody else may have put there.
 constexpr int kMaxRemoveDepth = 8;
-
-std::string remedy_for(int code) {
-    switch (code) {
-    case EACCES:
-    case EPERM:
-        return "give yourself access, or set OPFORGE_CACHE_DIR to a directory of your own";
-    case ENOTDIR:
-    case ELOOP:
-        return "a file or a loop of links stands where a directory belongs; remove it, or set "
-               "OPFORGE_CACHE_DIR to another directory";
-    case EROFS:
-        return "set OPFORGE_CACHE_DIR to a directory on a writable file system";
-    case ENOSPC:
-    case EDQUOT:
-        return "free space, or set OPFORGE_CACHE_DIR to a directory on another disk";
-    case EMFILE:
-    case ENFILE:
-        return "raise the limit of open files (ulimit -n)";
-    default:
-        return "check the disk, or set OPFORGE_CACHE_DIR to another directory";
-    }
-}
 
 template <typename Call>
 auto attempt(const char* action, const std::filesystem::path& path, Call call) {
@@ -45,46 +19,19 @@ auto attempt(const char* action, const std::filesystem::path& path, Call call) {
     }
 }
 
-InsecureError insecure(const char* action, const std::filesystem::path& path, int code,
-                       const std::string& remedy) {
-    return {action, path, {code, std::generic_category()}, remedy};
-}
-
-// A link (ELOOP, or ENOTDIR where a directory was asked for), a file, a socket (ENXIO): not what
-// the store makes.
-bool means_other_type(int code) {
-    return code == ELOOP || code == ENOTDIR || code == ENXIO;
-}
-
-void check_owner_and_mode(const FileStatus& status, const std::filesystem::path& path) {
-    const unsigned user = ::geteuid();
-    if (status.owner != user && status.owner != 0) {
-        throw insecure(
-            "use", path, EPERM,
-            fmt::format("it belongs to user {}, who could have written it; remove it or make it "
-                        "yours (chown {}), or set OPFORGE_CACHE_DIR to another directory",
-                        status.owner, user));
-    }
-    if ((status.mode & kOthersWrite) != 0) {
-        throw insecure(
-            "use", path, EPERM,
-            fmt::format("its mode {:04o} lets others write to it; chmod go-w it if you trust what "
-                        "it holds, or set OPFORGE_CACHE_DIR to another directory",
-                        status.mode));
-    }
-}
-
 }  // namespace
 
 SecureDirectory SecureDirectory::checked() && {
     status_ = attempt("stat", path_, [&] { return files_->status(descriptor_.get()); });
-    check_owner_and_mode(status_, path_);
+    check_owner_and_mode(status_, path_, trusted_);
     return std::move(*this);
 }
 
-SecureDirectory SecureDirectory::open_root(FileSystem& files, const std::filesystem::path& path) {
+SecureDirectory SecureDirectory::open_root(FileSystem& files, const std::filesystem::path& path,
+                                           Trust trust) {
     const int descriptor = attempt("open", path, [&] { return files.open_root(path.string()); });
-    return SecureDirectory(files, Descriptor(files, descriptor), path).checked();
+    return SecureDirectory(files, Descriptor(files, descriptor), path, Trusted::now(trust))
+        .checked();
 }
 
 SecureDirectory SecureDirectory::open_or_create_root(FileSystem& files,
@@ -93,10 +40,11 @@ SecureDirectory SecureDirectory::open_or_create_root(FileSystem& files,
     // links); what is made below it is ours.
     std::vector<std::string> missing;
     std::filesystem::path existing = path;
+    const Trusted trusted = Trusted::now(Trust::own);
     for (;;) {
         try {
             Descriptor descriptor(files, files.open_root(existing.string()));
-            SecureDirectory directory(files, std::move(descriptor), existing);
+            SecureDirectory directory(files, std::move(descriptor), existing, trusted);
             if (missing.empty()) {
                 return std::move(directory).checked();
             }
@@ -123,13 +71,12 @@ SecureDirectory SecureDirectory::open(const std::string& name) const {
         } catch (const std::system_error& error) {
             const int code = error.code().value();
             if (means_other_type(code)) {
-                throw insecure("open", path, code,
-                               "a link or a file stands where a directory belongs; remove it");
+                refuse_as_directory(path, code);
             }
             throw CacheError("open", path, error.code(), remedy_for(code));
         }
     }();
-    return SecureDirectory(*files_, Descriptor(*files_, descriptor), path).checked();
+    return SecureDirectory(*files_, Descriptor(*files_, descriptor), path, trusted_).checked();
 }
 
 SecureDirectory SecureDirectory::create(const std::string& name) const {
@@ -146,7 +93,9 @@ SecureDirectory SecureDirectory::open_or_create(const std::string& name) const {
         }
     }
     try {
-        return create(name);
+        SecureDirectory made = create(name);
+        sync();
+        return made;
     } catch (const CacheError& error) {
         // Another process was faster: its directory serves as well.
         if (error.code().value() != EEXIST) {
@@ -156,16 +105,24 @@ SecureDirectory SecureDirectory::open_or_create(const std::string& name) const {
     return open(name);
 }
 
-OpenFile SecureDirectory::open_file(const std::string& name) const {
-    std::filesystem::path path = path_ / name;
+FileStatus SecureDirectory::check_directory(const std::string& relative) const {
+    const FileStatus status = status_of(relative);
+    if (!status.is_directory) {
+        refuse_as_directory(path_ / relative, ENOTDIR);
+    }
+    check_owner_and_mode(status, path_ / relative, trusted_);
+    return status;
+}
+
+OpenFile SecureDirectory::open_file(const std::string& relative) const {
+    std::filesystem::path path = path_ / relative;
     const int raw = [&] {
         try {
-            return files_->open_file(descriptor_.get(), name);
+            return files_->open_file(descriptor_.get(), relative);
         } catch (const std::system_error& error) {
             const int code = error.code().value();
             if (means_other_type(code)) {
-                throw insecure("open", path, code,
-                               "a link or a device stands where a file belongs; remove it");
+                refuse_as_file(path, code);
             }
             throw CacheError("open", path, error.code(), remedy_for(code));
         }
@@ -173,9 +130,9 @@ OpenFile SecureDirectory::open_file(const std::string& name) const {
     Descriptor descriptor(*files_, raw);
     const FileStatus status = attempt("stat", path, [&] { return files_->status(raw); });
     if (!status.is_regular) {
-        throw insecure("open", path, EINVAL, "it is not a regular file; remove it");
+        refuse_as_file(path, EINVAL);
     }
-    check_owner_and_mode(status, path);
+    check_owner_and_mode(status, path, trusted_);
     return {std::move(descriptor), status, std::move(path)};
 }
 
@@ -187,18 +144,32 @@ Bytes SecureDirectory::read(const OpenFile& file) const {
     return bytes;
 }
 
-void SecureDirectory::write_file(const std::string& name, std::span<const std::byte> bytes) const {
+void SecureDirectory::write_file(const std::string& name, std::span<const std::byte> bytes,
+                                 Durability durability) const {
     const std::filesystem::path path = path_ / name;
     const Descriptor file(*files_, attempt("create", path, [&] {
         return files_->create_file(descriptor_.get(), name);
     }));
     attempt("write", path, [&] { files_->write(file.get(), bytes); });
-    attempt("sync", path, [&] { files_->sync(file.get()); });
+    if (durability == Durability::synced) {
+        attempt("sync", path, [&] { files_->sync(file.get()); });
+    }
 }
 
-FileStatus SecureDirectory::status_of(const std::string& name) const {
-    return attempt("stat", path_ / name,
-                   [&] { return files_->status_at(descriptor_.get(), name); });
+FileStatus SecureDirectory::status_of(const std::string& relative) const {
+    return attempt("stat", path_ / relative,
+                   [&] { return files_->status_at(descriptor_.get(), relative); });
+}
+
+std::optional<FileStatus> SecureDirectory::status_if_there(const std::string& relative) const {
+    try {
+        return status_of(relative);
+    } catch (const CacheError& error) {
+        if (error.code().value() != ENOENT) {
+            throw;
+        }
+        return std::nullopt;
+    }
 }
 
 std::vector<std::string> SecureDirectory::list() const {
@@ -206,7 +177,15 @@ std::vector<std::string> SecureDirectory::list() const {
 }
 
 void SecureDirectory::sync() const {
-    attempt("sync", path_, [&] { files_->sync(descriptor_.get()); });
+    try {
+        files_->sync(descriptor_.get());
+    } catch (const std::system_error& error) {
+        // Some file systems (CIFS, some of FUSE) cannot sync a directory, and say so.
+        const int code = error.code().value();
+        if (code != EINVAL && code != ENOTSUP) {
+            throw CacheError("sync", path_, error.code(), remedy_for(code));
+        }
+    }
 }
 
 void SecureDirectory::move(const std::string& from, const SecureDirectory& to_parent,
@@ -233,6 +212,14 @@ void SecureDirectory::remove(const std::string& name, int depth) const {
         }
     }
     attempt("remove", path, [&] { files_->remove_directory(descriptor_.get(), name); });
+}
+
+void remove_quietly(const SecureDirectory& parent, const std::string& name) noexcept {
+    try {
+        parent.remove(name);
+    } catch (const std::exception& error) {
+        log(LogLevel::debug, error.what());
+    }
 }
 
 }  // namespace opforge::cache

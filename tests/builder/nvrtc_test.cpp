@@ -12,6 +12,9 @@
 
 #include <catch2/catch.hpp>
 
+#include <unistd.h>
+
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -20,6 +23,7 @@
 #include <sstream>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 using namespace opforge;
@@ -574,4 +578,26 @@ TEST_CASE("a warm process maps no NVRTC, and none at all is needed then", "[nvrt
     const auto without =
         test::run_program(command, {"OPFORGE_NVRTC_LIBRARY=/nowhere/libnvrtc.so.13"});
     CHECK_THAT(without.output, Catch::Matchers::StartsWith("hit\n"));
+}
+
+TEST_CASE("children forked while NVRTC compiles in another thread compile as well", "[nvrtc]") {
+    if (!find_nvrtc()) {
+        return;
+    }
+    static_cast<void>(Compile{kKernel}.run());  // NVRTC is open
+    std::atomic<bool> stop{false};
+    std::thread compiling([&] {
+        while (!stop) {
+            static_cast<void>(Compile{kKernel}.run());
+        }
+    });
+    for (int round = 0; round < 10; ++round) {
+        const test::ChildResult child = test::run_in_child([](std::ostream& out) {
+            ::alarm(60);  // a deadlock ends with a signal
+            out << (Compile{kKernel}.run().artifact.empty() ? "nothing" : "compiled");
+        });
+        CHECK(child.output == "compiled");
+    }
+    stop = true;
+    compiling.join();
 }

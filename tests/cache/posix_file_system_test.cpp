@@ -1,15 +1,18 @@
 #include <opforge/base/bytes.hpp>
 #include <opforge/cache/file_system.hpp>
 
+#include "support/child_process.hpp"
 #include "support/temporary_directory.hpp"
 
 #include <catch2/catch.hpp>
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <ostream>
 
 using namespace opforge;
 using namespace opforge::cache;
@@ -163,17 +166,73 @@ TEST_CASE("a listing holds every name but the dots, and can be repeated", "[posi
     }
 }
 
-TEST_CASE("touch moves a file's time to now", "[posix_file_system]") {
+TEST_CASE("times are set to the nanosecond, of files and of directories", "[posix_file_system]") {
     const Root root;
     put(root, "f", "");
-    std::filesystem::last_write_time(root / "f", std::filesystem::file_time_type::clock::now() -
-                                                     std::chrono::hours(5));
-    const std::int64_t before = files().status_at(root.get(), "f").modified_nanoseconds;
-    const int descriptor = files().open_file(root.get(), "f");
-    files().touch(descriptor);
-    files().close(descriptor);
-    const std::int64_t after = files().status_at(root.get(), "f").modified_nanoseconds;
-    CHECK(after - before > std::int64_t{4} * 3600 * 1'000'000'000);
+    files().make_directory(root.get(), "d");
+    constexpr std::int64_t kTime = 1'234'567'890'123'456'789;
+    for (const bool directory : {false, true}) {
+        const int descriptor = directory ? files().open_directory(root.get(), "d")
+                                         : files().open_file(root.get(), "f");
+        files().set_times(descriptor, kTime);
+        CHECK(files().status(descriptor).modified_nanoseconds == kTime);
+        files().close(descriptor);
+    }
+}
+
+TEST_CASE("a name of several components is opened, unless any of them is a link",
+          "[posix_file_system]") {
+    const Root root;
+    files().make_directory(root.get(), "a");
+    std::filesystem::create_directory(root / "a" / "b");
+    test::write_file(root / "a" / "b" / "f", "");
+    files().close(files().open_file(root.get(), "a/b/f"));
+    files().close(files().open_directory(root.get(), "a/b"));
+    CHECK(error_of([&] { files().open_file(root.get(), "a/b/missing"); }) == ENOENT);
+    std::filesystem::create_directory_symlink("a", root / "link");
+    std::filesystem::create_directory_symlink("b", root / "a" / "link");
+    std::filesystem::create_symlink("f", root / "a" / "b" / "link");
+    for (const char* name : {"link/b/f", "a/link/f", "a/b/link"}) {
+        INFO(name);
+        CHECK(error_of([&] { files().open_file(root.get(), name); }) == ELOOP);
+    }
+    CHECK(error_of([&] { files().open_directory(root.get(), "link/b"); }) == ELOOP);
+}
+
+TEST_CASE("a byte is locked by one open file description at a time, and freed by its close",
+          "[posix_file_system]") {
+    const Root root;
+    const int one = files().open_lock_file(root.get(), "lock");
+    const int two = files().open_lock_file(root.get(), "lock");
+    constexpr std::uint64_t kLast = 0x7fff'ffff'ffff'ffff;
+    for (const std::uint64_t byte : {std::uint64_t{0}, std::uint64_t{7}, kLast}) {
+        CHECK(files().try_lock(one, byte));
+        CHECK_FALSE(files().try_lock(two, byte));
+    }
+    CHECK(files().try_lock(two, 8));
+    files().close(one);
+    CHECK(files().try_lock(two, kLast));
+    CHECK(files().status(two).size_bytes == 0);
+    CHECK(files().status(two).mode == 0600);
+    files().close(two);
+    std::filesystem::create_symlink("lock", root / "link");
+    CHECK(error_of([&] { files().open_lock_file(root.get(), "link"); }) == ELOOP);
+}
+
+TEST_CASE("a file that would pass the limit of file sizes is an error, not a signal",
+          "[posix_file_system]") {
+    const Root root;
+    const std::vector<std::byte> bytes(1000);
+    const test::ChildResult child = test::run_in_child([&](std::ostream& out) {
+        const rlimit limit{999, 999};
+        ::setrlimit(RLIMIT_FSIZE, &limit);
+        const int descriptor = files().create_file(root.get(), "f");
+        out << error_of([&] { files().write(descriptor, bytes); }) << ' ';
+        files().write(descriptor, std::span(bytes).first(999));
+        out << error_of([&] { files().write(descriptor, std::span(bytes).first(1)); });
+    });
+    CHECK(child.exit_code == 0);
+    CHECK(child.output == std::to_string(EFBIG) + " " + std::to_string(EFBIG));
 }
 
 TEST_CASE("removing takes what it names and nothing else", "[posix_file_system]") {

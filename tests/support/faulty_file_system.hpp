@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -98,10 +99,46 @@ public:
         step();
         return real_.list(directory);
     }
-    void touch(int descriptor) override {
+    int open_lock_file(int parent, const std::string& name) override {
         change();
-        real_.touch(descriptor);
+        return opened(real_.open_lock_file(parent, name));
     }
+    /// Every lock is refused with `code`, as where a file system knows none.
+    void fail_locks(int code) { lock_code_ = code; }
+    /// All directories are on a file system of this type, as statfs has it...
+    void set_file_system_type(std::int64_t type) { type_ = type; }
+    /// ...but those on this device.
+    void set_local_device(std::uint64_t device) { local_device_ = device; }
+    [[nodiscard]] std::uint64_t device_of(const std::string& path) {
+        const int descriptor = real_.open_root(path);
+        const std::uint64_t device = real_.status(descriptor).device;
+        real_.close(descriptor);
+        return device;
+    }
+
+    bool try_lock(int descriptor, std::uint64_t byte) override {
+        step();
+        if (lock_code_ != 0) {
+            throw std::system_error(lock_code_, std::generic_category(), "injected");
+        }
+        return real_.try_lock(descriptor, byte);
+    }
+    std::int64_t file_system_type(int descriptor) override {
+        step();
+        const bool local = type_ == 0 || real_.status(descriptor).device == local_device_;
+        return local ? real_.file_system_type(descriptor) : type_;
+    }
+    void set_times(int descriptor, std::int64_t nanoseconds) override {
+        change();
+        real_.set_times(descriptor, nanoseconds);
+    }
+    void set_mode(int descriptor, unsigned mode) override {
+        change();
+        real_.set_mode(descriptor, mode);
+    }
+    std::int64_t now_nanoseconds() override { return real_.now_nanoseconds(); }
+    /// Nobody waits for a fault that is injected to pass.
+    void pause(std::chrono::milliseconds /*time*/) override {}
     void close(int descriptor) noexcept override {
         --open_;
         real_.close(descriptor);
@@ -135,6 +172,9 @@ private:
     std::uint64_t first_ = 0;
     std::uint64_t last_ = 0;
     int code_ = EIO;
+    int lock_code_ = 0;
+    std::int64_t type_ = 0;
+    std::uint64_t local_device_ = 0;
     std::atomic<std::uint64_t> calls_{0};
     std::atomic<std::uint64_t> changes_{0};
     std::atomic<std::int64_t> open_{0};

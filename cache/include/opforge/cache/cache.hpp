@@ -7,7 +7,7 @@
 #include <opforge/cache/cache_root.hpp>
 #include <opforge/cache/directory_store.hpp>
 
-#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -40,6 +40,22 @@ struct Counters {
     std::uint64_t publish_failures = 0;
     std::uint64_t quarantined = 0;
     std::uint64_t refused = 0;  // entries seen and not served
+    std::uint64_t evicted = 0;  // entries that went to keep the directory within its limits
+    // Waits for other processes that compiled the same key:
+    std::uint64_t lock_waits = 0;        // the lock was not free at once
+    std::uint64_t lock_hits = 0;         // and what the other one compiled served
+    std::uint64_t lock_timeouts = 0;     // its time was up: compiled without the lock
+    std::uint64_t lock_unavailable = 0;  // no lock could be had: compiled without
+    std::uint64_t lock_wait_milliseconds = 0;
+};
+
+/// A wait for another process that compiles the same key.
+struct LockWait {
+    std::string program;
+    std::filesystem::path lock;
+    std::string holder;  // as it says of itself; empty where it does not
+    std::chrono::milliseconds waited;
+    std::chrono::milliseconds limit;  // then the compile is made without the lock
 };
 
 struct Lookup {
@@ -64,6 +80,12 @@ struct Result {
 struct CacheOptions {
     std::optional<std::filesystem::path> directory;  // overrides root selection
     bool memory_only = false;
+    std::optional<Limits> limits = std::nullopt;  // default: OPFORGE_CACHE_MAX_SIZE, else Limits()
+    /// Overrides how long to wait for another process's compile. Default: ten times what the
+    /// manifests record, from 10 to 120 seconds; 120 seconds where none does.
+    std::optional<std::chrono::milliseconds> lock_limit = std::nullopt;
+    /// Called after two seconds of waiting, in place of a warning.
+    std::function<void(const LockWait&)> on_wait = nullptr;
 };
 
 class OPFORGE_API Cache {
@@ -78,10 +100,11 @@ public:
     /// Memory, then the directory. Never compiles.
     [[nodiscard]] Result find(const Lookup& lookup);
 
-    /// As find; on a miss calls `build` once a process for each key (others wait and get its result
-    /// or its exception), publishes, and keeps the bytes in memory. Whatever `build` throws passes
-    /// through and frees the slot. The caller checks the policy: `offline` here still never calls
-    /// `build` and gives a null entry.
+    /// As find; on a miss calls `build` once for each key, publishes, and keeps the bytes in
+    /// memory. Other threads wait and get its result or its exception; other processes wait for a
+    /// limited time and find what was published. Whatever `build` throws passes through and frees
+    /// the slot. The caller checks the policy: `offline` here still never calls `build` and gives a
+    /// null entry.
     [[nodiscard]] Result find_or_build(const Lookup& lookup, const std::function<Built()>& build);
 
     /// Compiles even where an entry would serve, and replaces it in memory and in the directory.

@@ -21,6 +21,9 @@ public:
     constexpr Digest() = default;
     constexpr explicit Digest(const std::array<std::uint8_t, kSizeBytes>& bytes) : bytes_(bytes) {}
 
+    [[nodiscard]] constexpr const std::array<std::uint8_t, kSizeBytes>& bytes() const noexcept {
+        return bytes_;
+    }
     /// 64 lower-case hexadecimal characters.
     [[nodiscard]] std::string hex() const;
     /// nullopt unless `text` is exactly 64 lower-case hexadecimal characters.

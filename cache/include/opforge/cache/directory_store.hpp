@@ -7,8 +7,10 @@
 
 #include <opforge/base/bytes.hpp>
 #include <opforge/cache/file_system.hpp>
+#include <opforge/cache/limits.hpp>
 #include <opforge/cache/manifest.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -43,23 +45,53 @@ enum class Refusal {
 struct Listed {
     std::string name;  // "<want>.<toolchain>"
     std::filesystem::path directory;
-    std::optional<Manifest> manifest;  // nullopt: refused, `reason` says why
-    std::string reason;
+    std::optional<Manifest> manifest;   // nullopt: refused
+    Refusal refusal = Refusal::absent;  // where refused
+    std::string reason;                 // and why
     std::uint64_t size_bytes = 0;
     std::int64_t modified_nanoseconds = 0;
 };
 
 using Acceptable = std::function<bool(const Manifest&)>;
 
+struct StoreOptions {
+    bool read_only = false;  // a layer: nothing is moved, stamped or published
+    bool shared = false;     // the user trusts whoever owns it, and that owner's group
+    Limits limits;
+};
+
+/// Number and bytes (manifests and artifacts) of entries.
+struct Tally {
+    std::uint64_t entries = 0;
+    std::uint64_t bytes = 0;
+};
+
+/// What a prune or a clear removed, or, in a dry run, would have.
+struct Removal {
+    Tally removed;                  // the cap's, the old schemas' and, of a clear, all
+    Tally kept;                     // what is left
+    std::uint64_t staging = 0;      // abandoned staging folders and notes
+    std::uint64_t quarantined = 0;  // entries in quarantine; a prune leaves them
+    std::uint64_t old_layouts = 0;  // folders of older versions of opforge
+};
+
+/// How a lookup goes about a network file system.
+enum class Lateness {
+    trusted,   // what is not there is absent
+    expected,  // another process has just published: looks again within 200 ms
+};
+
 class OPFORGE_API DirectoryStore {
 public:
     /// Nothing is opened or created before the first use.
-    explicit DirectoryStore(std::filesystem::path root, FileSystem& files = posix_file_system());
+    explicit DirectoryStore(std::filesystem::path root, FileSystem& files = posix_file_system(),
+                            StoreOptions options = {});
     ~DirectoryStore();
     DirectoryStore(const DirectoryStore&) = delete;
     DirectoryStore& operator=(const DirectoryStore&) = delete;
 
-    [[nodiscard]] const std::filesystem::path& root() const noexcept { return root_; }
+    [[nodiscard]] const std::filesystem::path& root() const noexcept;
+    [[nodiscard]] const StoreOptions& options() const noexcept;
 
     struct Found {
         std::shared_ptr<const Entry> entry;  // null: `refusal` says why
@@ -74,12 +106,17 @@ public:
                              const Acceptable& acceptable);
     /// The same for a caller that has the request's want digest.
     [[nodiscard]] Found find(const Request& request, const Digest& want, const Toolchain& toolchain,
-                             const Acceptable& acceptable);
+                             const Acceptable& acceptable, Lateness lateness = Lateness::trusted);
     /// Any toolchain's entry for the request, newest toolchain first.
-    [[nodiscard]] Found find_any(const Request& request, const Acceptable& acceptable);
+    [[nodiscard]] Found find_any(const Request& request, const Acceptable& acceptable,
+                                 Lateness lateness = Lateness::trusted);
+
+    /// The longest compile that any entry for this want digest records; nullopt where none does.
+    [[nodiscard]] std::optional<std::chrono::microseconds>
+    recorded_compile_time(const Digest& want) noexcept;
 
     /// Writes and publishes by one rename, fsynced. Losing the race to a sound entry of this name
-    /// is success.
+    /// is success. Then the least recently used entries go until the store is within its limits.
     /// @throws CacheError where the disk refuses, InvalidArgument where the manifest does not fit
     /// the artifact.
     std::filesystem::path publish(const Manifest& manifest, std::span<const std::byte> artifact);
@@ -98,12 +135,21 @@ public:
     /// root is unreadable.
     [[nodiscard]] std::vector<Listed> list(bool deep);
 
-    /// Removes staging folders older than an hour.
+    /// Removes staging folders older than an hour, and folders of older layouts.
     void sweep();
+
+    /// Evicts down to the limits (the store's own where none are given), removes entries of older
+    /// schemas, and sweeps. A dry run changes nothing and gives the numbers of the real one.
+    /// @throws CacheError where the disk refuses.
+    Removal prune(bool dry_run, const std::optional<Limits>& limits = std::nullopt);
+    /// Removes every entry, sound or not, and the quarantine. What processes are about to publish
+    /// stays. @throws CacheError
+    Removal clear(bool dry_run);
+    /// What publishing has evicted so far.
+    [[nodiscard]] Tally evicted() const noexcept;
 
 private:
     struct Implementation;
-    std::filesystem::path root_;
     std::unique_ptr<Implementation> implementation_;
 };
 

@@ -1,0 +1,19 @@
+// Which file systems may be shared with other machines: their locks may not work, and what another
+// machine does shows late. Private.
+#pragma once
+
+#include "secure_directory.hpp"
+
+#include <cstdint>
+#include <string_view>
+
+namespace opforge::cache {
+
+/// "NFS", "SMB", "CIFS", "Lustre", "GPFS", "CephFS", "FUSE" and the like by statfs's number; empty:
+/// a local one.
+[[nodiscard]] std::string_view network_file_system_name(std::int64_t type) noexcept;
+
+/// @throws CacheError
+[[nodiscard]] bool is_on_network(FileSystem& files, const SecureDirectory& directory);
+
+}  // namespace opforge::cache
