@@ -17,21 +17,6 @@ constexpr std::size_t kSector = 512;
     throw std::system_error(code, std::generic_category(), call);
 }
 
-std::int64_t now() {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(
-               std::chrono::system_clock::now().time_since_epoch())
-        .count();
-}
-
-DiskNode fresh(bool is_directory) {
-    DiskNode node;
-    node.is_directory = is_directory;
-    node.owner = ::geteuid();
-    node.mode = is_directory ? 0700 : 0600;
-    node.modified_nanoseconds = now();
-    return node;
-}
-
 std::vector<std::string> parts_of(const std::string& path) {
     std::vector<std::string> parts;
     std::istringstream stream(path);
@@ -51,6 +36,25 @@ template <typename... Handlers>
 Overloaded(Handlers...) -> Overloaded<Handlers...>;
 
 }  // namespace
+
+DiskNode MemoryDisk::fresh(bool is_directory) const {
+    DiskNode node;
+    node.is_directory = is_directory;
+    node.owner = ::geteuid();
+    node.mode = is_directory ? 0700 : 0600;
+    node.modified_nanoseconds = rounded(now());
+    return node;
+}
+
+std::int64_t MemoryDisk::now() const {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+               std::chrono::system_clock::now().time_since_epoch() + clock_offset_)
+        .count();
+}
+
+std::int64_t MemoryDisk::rounded(std::int64_t nanoseconds) const {
+    return nanoseconds / granularity_.count() * granularity_.count();
+}
 
 MemoryDisk::MemoryDisk(const std::string& mount) {
     nodes_.push_back(fresh(true));
@@ -123,15 +127,31 @@ DiskNode& MemoryDisk::directory(int descriptor) {
 }
 
 Inode MemoryDisk::lookup(int parent, const std::string& name) {
-    if (name == ".") {
-        return open(parent).node;
+    Inode node = open(parent).node;
+    for (const std::string& part : parts_of(name)) {
+        if (part == ".") {
+            continue;
+        }
+        if (!nodes_[node].is_directory) {
+            fail(ENOTDIR, "lookup");
+        }
+        const auto found = nodes_[node].names.find(part);
+        if (found == nodes_[node].names.end()) {
+            fail(ENOENT, "lookup");
+        }
+        node = found->second;
     }
-    const auto& names = directory(parent).names;
-    const auto found = names.find(name);
-    if (found == names.end()) {
-        fail(ENOENT, "lookup");
-    }
-    return found->second;
+    return node;
+}
+
+void MemoryDisk::move_clock(std::chrono::nanoseconds by) {
+    const std::lock_guard lock(mutex_);
+    clock_offset_ += by;
+}
+
+void MemoryDisk::set_granularity(std::chrono::nanoseconds granularity) {
+    const std::lock_guard lock(mutex_);
+    granularity_ = granularity;
 }
 
 int MemoryDisk::opened(Inode node) {
@@ -326,10 +346,41 @@ std::vector<std::string> MemoryDisk::list(int descriptor) {
     return names;
 }
 
-void MemoryDisk::touch(int descriptor) {
+int MemoryDisk::open_lock_file(int parent, const std::string& name) {
     const std::lock_guard lock(mutex_);
-    called("touch");
-    const Effect effect = Stamped{open(descriptor).node, now()};
+    called("open_lock_file");
+    const auto& names = directory(parent).names;
+    const auto found = names.find(name);
+    return opened(found == names.end() ? make(parent, name, false) : found->second);
+}
+
+bool MemoryDisk::try_lock(int descriptor, std::uint64_t byte) {
+    const std::lock_guard lock(mutex_);
+    called("try_lock");
+    return locks_.try_emplace({open(descriptor).node, byte}, descriptor).first->second ==
+           descriptor;
+}
+
+std::int64_t MemoryDisk::file_system_type(int descriptor) {
+    constexpr std::int64_t kExt4 = 0xef53;
+    const std::lock_guard lock(mutex_);
+    called("file_system_type");
+    static_cast<void>(open(descriptor));
+    return kExt4;
+}
+
+void MemoryDisk::set_times(int descriptor, std::int64_t nanoseconds) {
+    const std::lock_guard lock(mutex_);
+    called("set_times");
+    const Effect effect = Stamped{open(descriptor).node, rounded(nanoseconds)};
+    apply(nodes_, effect, Outcome::kept);
+    record(effect);
+}
+
+void MemoryDisk::set_mode(int descriptor, unsigned mode) {
+    const std::lock_guard lock(mutex_);
+    called("set_mode");
+    const Effect effect = ModeSet{open(descriptor).node, mode};
     apply(nodes_, effect, Outcome::kept);
     record(effect);
 }
@@ -337,6 +388,16 @@ void MemoryDisk::touch(int descriptor) {
 void MemoryDisk::close(int descriptor) noexcept {
     const std::lock_guard lock(mutex_);
     open_.erase(descriptor);
+    std::erase_if(locks_, [&](const auto& held) { return held.second == descriptor; });
+}
+
+std::int64_t MemoryDisk::now_nanoseconds() {
+    const std::lock_guard lock(mutex_);
+    return now();
+}
+
+void MemoryDisk::pause(std::chrono::milliseconds time) {
+    move_clock(time);
 }
 
 void apply(DiskImage& image, const Effect& effect, Outcome outcome) {
@@ -375,7 +436,8 @@ void apply(DiskImage& image, const Effect& effect, Outcome outcome) {
                     std::copy_n(one.bytes.begin(), end - one.offset, place);
                 }
             },
-            [&](const Stamped& one) { image[one.node].modified_nanoseconds = one.nanoseconds; }},
+            [&](const Stamped& one) { image[one.node].modified_nanoseconds = one.nanoseconds; },
+            [&](const ModeSet& one) { image[one.node].mode = one.mode; }},
         effect);
 }
 
@@ -393,7 +455,8 @@ std::vector<bool> durable(const std::vector<DiskEvent>& events, std::size_t leng
                                   // where it came from goes with it.
                                   [](const NameMoved& one) { return one.to_directory; },
                                   [](const DataWritten& one) { return one.file; },
-                                  [](const Stamped& one) { return one.node; }},
+                                  [](const Stamped& one) { return one.node; },
+                                  [](const ModeSet& one) { return one.node; }},
                        *effect);
         for (std::size_t j = i + 1; j < length && !result[i]; ++j) {
             const auto* const synced = std::get_if<Synced>(&events[j]);

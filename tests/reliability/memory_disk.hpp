@@ -10,6 +10,7 @@
 #include <opforge/base/bytes.hpp>
 #include <opforge/cache/file_system.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -59,7 +60,11 @@ struct Stamped {
     Inode node;
     std::int64_t nanoseconds;
 };
-using Effect = std::variant<NameAdded, NameRemoved, NameMoved, DataWritten, Stamped>;
+struct ModeSet {
+    Inode node;
+    unsigned mode;
+};
+using Effect = std::variant<NameAdded, NameRemoved, NameMoved, DataWritten, Stamped, ModeSet>;
 
 struct Synced {
     Inode node;
@@ -92,6 +97,10 @@ public:
     [[nodiscard]] Bytes contents(const std::string& path) const;
     void set_contents(const std::string& path, Bytes bytes);
     void set_modified(const std::string& path, std::int64_t nanoseconds);
+    /// Moves this machine's clock, forwards or back.
+    void move_clock(std::chrono::nanoseconds by);
+    /// Times of files are kept in whole multiples of it.
+    void set_granularity(std::chrono::nanoseconds granularity);
 
     int open_root(const std::string& path) override;
     int open_directory(int parent, const std::string& name) override;
@@ -110,8 +119,15 @@ public:
     void remove_file(int parent, const std::string& name) override;
     void remove_directory(int parent, const std::string& name) override;
     std::vector<std::string> list(int directory) override;
-    void touch(int descriptor) override;
+    int open_lock_file(int parent, const std::string& name) override;
+    bool try_lock(int descriptor, std::uint64_t byte) override;
+    std::int64_t file_system_type(int descriptor) override;
+    void set_times(int descriptor, std::int64_t nanoseconds) override;
+    void set_mode(int descriptor, unsigned mode) override;
     void close(int descriptor) noexcept override;
+    std::int64_t now_nanoseconds() override;
+    /// Moves the clock instead of waiting.
+    void pause(std::chrono::milliseconds time) override;
 
 private:
     struct Open {
@@ -121,7 +137,11 @@ private:
     void called(const char* call) { ++calls_[call]; }
     [[nodiscard]] Open& open(int descriptor);
     [[nodiscard]] DiskNode& directory(int descriptor);
+    [[nodiscard]] DiskNode fresh(bool is_directory) const;
+    /// `name` may have several components.
     [[nodiscard]] Inode lookup(int parent, const std::string& name);
+    [[nodiscard]] std::int64_t now() const;
+    [[nodiscard]] std::int64_t rounded(std::int64_t nanoseconds) const;
     [[nodiscard]] Inode walk(const std::string& path) const;
     [[nodiscard]] int opened(Inode node);
     [[nodiscard]] Inode make(int parent, const std::string& name, bool is_directory);
@@ -134,6 +154,9 @@ private:
     std::map<int, Open> open_;
     int next_descriptor_ = 1000;
     std::map<std::string, std::size_t> calls_;
+    std::map<std::pair<Inode, std::uint64_t>, int> locks_;  // and the descriptor that holds each
+    std::chrono::nanoseconds clock_offset_{0};
+    std::chrono::nanoseconds granularity_{1};
 };
 
 /// Carries out one effect on an image, as it came out.

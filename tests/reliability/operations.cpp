@@ -106,6 +106,49 @@ std::vector<Operation> make_operations() {
                        report.served = report.right = true;
                    },
                    false, false, true});
+    all.push_back({"touch",
+                   [](const fs::path& root) {
+                       publish_sample(root);
+                       fs::last_write_time(entry_directory(root) / "manifest.json",
+                                           fs::file_time_type::clock::now() -
+                                               std::chrono::hours(2));
+                   },
+                   find_or_build, true, false, true});
+    all.push_back({"evict",
+                   [](const fs::path& root) { publish_sample(root, sample_request("other")); },
+                   [](const fs::path& root, WorkerReport& report) {
+                       CacheOptions options;
+                       options.directory = root;
+                       options.limits = Limits{0, 1};
+                       Cache cache(options);
+                       take(report, cache.find_or_build(sample_lookup(), build));
+                       report.counters = cache.counters();
+                   },
+                   true, false, false});
+    all.push_back({"prune",
+                   [](const fs::path& root) {
+                       for (const char* program : {"other", "third"}) {
+                           publish_sample(root, sample_request(program));
+                       }
+                   },
+                   [](const fs::path& root, WorkerReport& report) {
+                       static_cast<void>(DirectoryStore(root).prune(false, Limits{0, 1}));
+                       report.served = report.right = true;
+                   },
+                   false, false, false});
+    all.push_back({"clear",
+                   [](const fs::path& root) {
+                       for (const char* program : {"bad", "other"}) {
+                           publish_sample(root, sample_request(program));
+                       }
+                       DirectoryStore(root).quarantine(
+                           entry_name(want_digest(sample_request("bad")), sample_toolchain()));
+                   },
+                   [](const fs::path& root, WorkerReport& report) {
+                       static_cast<void>(DirectoryStore(root).clear(false));
+                       report.served = report.right = true;
+                   },
+                   false, false, false});
     return all;
 }
 
@@ -249,7 +292,12 @@ void Scene::check_worker(const TracedRun& run, SuiteRecord& record,
     }
     require(report->error.empty() || !operation_.serves, "I3, the op failed: " + report->error);
     require(report->right || !report->error.empty(), "I2, wrong bytes were served");
+    const Counters& counters = report->counters;
     require(report->warnings.size() <= 1, "more than one warning");
+    require(counters.published + counters.publish_failures == counters.compiles,
+            "a compile is neither counted as kept nor as not kept");
+    require(counters.publish_failures == 0 || report->warnings.size() == 1,
+            "what could not be kept is not warned of");
     require(run.descriptors_after == run.descriptors_before, "I5, a descriptor is left open");
     require(run.threads_after == 1, "I5, a thread is left");
 }

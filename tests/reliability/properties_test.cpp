@@ -37,7 +37,11 @@ enum class Action {
     corrupt,     // a bit of the artifact, behind the cache's back
     quarantine,  // by name
     sweep,
-    fail,  // a compile that fails
+    fail,   // a compile that fails
+    prune,  // above what there is: nothing goes
+    clear,
+    other_toolchain,  // policy exact with another one: never served
+    offline,          // never compiles
 };
 constexpr auto kActions = std::to_array<std::pair<Action, const char*>>({
     {Action::find, "find"},
@@ -48,6 +52,10 @@ constexpr auto kActions = std::to_array<std::pair<Action, const char*>>({
     {Action::quarantine, "quarantine"},
     {Action::sweep, "sweep"},
     {Action::fail, "failing build"},
+    {Action::prune, "prune"},
+    {Action::clear, "clear"},
+    {Action::other_toolchain, "find of another toolchain"},
+    {Action::offline, "offline"},
 });
 
 struct Step {
@@ -132,6 +140,31 @@ public:
             } catch (const CompileFailed&) {
                 RC_ASSERT(origin == Origin::compiled);
             }
+            break;
+        }
+        case Action::prune:
+            RC_ASSERT(cache_->directory()->prune(false).removed.entries == 0U);
+            break;
+        case Action::clear: {
+            const std::size_t there = on_disk_.size();
+            RC_ASSERT(cache_->directory()->clear(true).removed.entries == there);
+            RC_ASSERT(cache_->directory()->clear(false).removed.entries == there);
+            on_disk_.clear();
+            damaged_.clear();
+            break;
+        }
+        case Action::other_toolchain:
+            RC_ASSERT(cache_->find(sample_lookup(request, sample_toolchain(12, 9))).entry ==
+                      nullptr);
+            break;
+        case Action::offline: {
+            Lookup lookup = sample_lookup(request);
+            lookup.policy = Policy::offline;
+            const Expected found = expected(step.key);
+            check(
+                step.key,
+                cache_->find_or_build(lookup, []() -> Built { throw std::logic_error("offline"); }),
+                found);
             break;
         }
         }

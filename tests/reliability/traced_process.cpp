@@ -1,5 +1,7 @@
 #include "traced_process.hpp"
 
+#include "support/leave.hpp"
+
 #include <elf.h>
 #include <fcntl.h>
 #include <sys/ptrace.h>
@@ -150,7 +152,7 @@ void set_third_argument(pid_t, std::uint64_t) {}
 [[noreturn]] void run_child(int out, const std::function<std::string()>& work,
                             const std::function<void()>& before) {
     if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) {
-        ::_exit(kFailed + 1);
+        leave(kFailed + 1);
     }
     int code = 0;
     std::string report;
@@ -171,11 +173,11 @@ void set_third_argument(pid_t, std::uint64_t) {}
     while (sent < report.size()) {
         const ssize_t count = ::write(out, report.data() + sent, report.size() - sent);
         if (count <= 0) {
-            ::_exit(kFailed + 2);
+            leave(kFailed + 2);
         }
         sent += static_cast<std::size_t>(count);
     }
-    ::_exit(code);
+    leave(code);
 }
 
 // The tracer's side of one child.
