@@ -3,6 +3,7 @@
 // other data. A share is the median over the rounds of copy time / op time of one round.
 #include "kernel_cells.hpp"
 #include "machine.hpp"
+#include "program.hpp"
 #include "statistics.hpp"
 
 #include <opforge/builder/op_builder.hpp>
@@ -19,11 +20,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
-#include <exception>
 #include <filesystem>
-#include <fstream>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -190,19 +187,12 @@ int run(int count, char** arguments) {
             result.at("share_largest").get<double>());
         cells.push_back(std::move(result));
     }
-    if (!json_file.empty()) {
-        std::ofstream file(json_file);
-        file << json{{"benchmark", "kernels"},
-                     {"machine", machine},
-                     {"device", device.name},
-                     {"rounds", rounds},
-                     {"cells", std::move(cells)}}
-                    .dump(1)
-             << '\n';
-        if (!file.flush()) {
-            throw std::runtime_error(fmt::format("write {}: failed", json_file.string()));
-        }
-    }
+    write_figures(json_file, json{{"benchmark", "kernels"},
+                                  {"machine", machine},
+                                  {"device", device.name},
+                                  {"rounds", rounds},
+                                  {"cells", std::move(cells)}}
+                                 .dump(1));
     return 0;
 }
 
@@ -210,10 +200,6 @@ int run(int count, char** arguments) {
 }  // namespace opforge::bench
 
 int main(int count, char** arguments) {
-    try {
-        return opforge::bench::run(count, arguments);
-    } catch (const std::exception& error) {
-        fmt::print(stderr, "opforge-bench-kernels: {}\n", error.what());
-        return 1;
-    }
+    return opforge::bench::run_program("opforge-bench-kernels", opforge::bench::run, count,
+                                       arguments);
 }

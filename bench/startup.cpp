@@ -4,16 +4,14 @@
 // that warms up or slows down favours none.
 #include "machine.hpp"
 #include "measured_process.hpp"
+#include "program.hpp"
 #include "startup_measurements.hpp"
 #include "statistics.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include <cstdio>
-#include <exception>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
@@ -262,13 +260,7 @@ int run_all(StartupTask task, int repetitions, const fs::path& scratch, const fs
         }
     }
     const json all = report(series, machine, found, task, repetitions);
-    if (!json_file.empty()) {
-        std::ofstream file(json_file);
-        file << all.dump(2) << '\n';
-        if (!file.flush()) {
-            throw std::runtime_error(fmt::format("write {}: failed", json_file.string()));
-        }
-    }
+    write_figures(json_file, all.dump(2));
     return 0;
 }
 
@@ -319,10 +311,6 @@ int run(int count, char** arguments) {
 }  // namespace opforge::bench
 
 int main(int count, char** arguments) {
-    try {
-        return opforge::bench::run(count, arguments);
-    } catch (const std::exception& error) {
-        fmt::print(stderr, "opforge-bench-startup: {}\n", error.what());
-        return 1;
-    }
+    return opforge::bench::run_program("opforge-bench-startup", opforge::bench::run, count,
+                                       arguments);
 }

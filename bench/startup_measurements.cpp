@@ -1,4 +1,5 @@
 #include "startup_measurements.hpp"
+#include "raw_cuda.hpp"
 
 #include <opforge/builder/nvrtc_discovery.hpp>
 #include <opforge/builder/quantizer_builder.hpp>
@@ -7,7 +8,6 @@
 #include <opforge/runtime/quantizer_module.hpp>
 
 #include <cuda.h>
-#include <dlfcn.h>
 #include <fmt/format.h>
 #include <nvrtc.h>
 
@@ -32,34 +32,6 @@ double microseconds(Clock::time_point from, Clock::time_point to) {
     return std::chrono::duration<double, std::micro>(to - from).count();
 }
 
-// CUDA as a program without opforge calls it: the peers must not lean on what they are compared
-// with.
-class Library {
-public:
-    explicit Library(const char* name) : handle_(::dlopen(name, RTLD_NOW | RTLD_LOCAL)) {
-        if (handle_ == nullptr) {
-            throw std::runtime_error(fmt::format("open {}: {}", name, ::dlerror()));
-        }
-    }
-    template <typename Function>
-    [[nodiscard]] Function function(const char* name) const {
-        void* const address = ::dlsym(handle_, name);
-        if (address == nullptr) {
-            throw std::runtime_error(fmt::format("no {}", name));
-        }
-        return reinterpret_cast<Function>(address);
-    }
-
-private:
-    void* handle_;  // stays open until the process ends
-};
-
-void require(int result, const char* call) {
-    if (result != 0) {
-        throw std::runtime_error(fmt::format("{} returned {}", call, result));
-    }
-}
-
 /// libcuda, initialised, with the device's primary context current.
 class RawContext {
 public:
@@ -77,7 +49,7 @@ public:
                 "cuCtxSetCurrent");
         ready_ = Clock::now();
     }
-    [[nodiscard]] const Library& cuda() const { return cuda_; }
+    [[nodiscard]] const RawLibrary& cuda() const { return cuda_; }
     [[nodiscard]] double total() const { return microseconds(start_, ready_); }
     void report(nlohmann::json& into) const {
         into["cu_init"] = microseconds(start_, initialised_);
@@ -90,7 +62,7 @@ public:
 
 private:
     Clock::time_point start_;  // before the library is opened: the order of members matters
-    Library cuda_;
+    RawLibrary cuda_;
     Clock::time_point initialised_;
     Clock::time_point ready_;
 };
@@ -264,7 +236,7 @@ nlohmann::json measure_raw_compile(const StartupTask& task) {
     };
 
     const Clock::time_point start = Clock::now();
-    const Library nvrtc(task.nvrtc.c_str());
+    const RawLibrary nvrtc(task.nvrtc.c_str());
     const Clock::time_point opened = Clock::now();
     int major = 0;
     int minor = 0;

@@ -212,11 +212,19 @@ struct OpBuilder::Implementation {
         return built;
     }
 
+    // Who ships a sealed layer means it to be used whatever NVRTC is here, unless the user says
+    // otherwise.
+    [[nodiscard]] cache::Policy sealed_policy(cache::Policy policy) const {
+        const bool chosen = context().policy || environment("OPFORGE_POLICY");
+        return policy == cache::Policy::exact && !chosen ? cache::Policy::compatible : policy;
+    }
+
     [[nodiscard]] cache::Lookup lookup(const ProgramSpec& spec, const Target& target,
                                        cache::Policy policy) const {
         cache::Lookup lookup;
         lookup.request = builder.request(spec, target);
         lookup.policy = policy;
+        lookup.sealed_policy = sealed_policy(policy);
         if (policy == cache::Policy::exact) {
             lookup.toolchain = context().compiler->toolchain();
         }
@@ -264,9 +272,8 @@ struct OpBuilder::Implementation {
                         error.what()));
         // Its bytes hash to what they should and still are no code: left there, it would be met by
         // every process, and publishing never replaces. Other refusals may be this driver's alone.
-        cache::DirectoryStore* const store = context().cache->directory();
-        if (error.result() == kInvalidImage && store != nullptr && !entry.directory.empty()) {
-            store->quarantine(entry.directory.filename().string());
+        if (error.result() == kInvalidImage) {
+            static_cast<void>(context().cache->quarantine(entry));
         }
     }
 
@@ -353,6 +360,7 @@ struct OpBuilder::Implementation {
         cache::Lookup lookup;
         lookup.request = builder.request(spec, target);
         lookup.policy = policy;
+        lookup.sealed_policy = sealed_policy(policy);
         lookup.toolchain = toolchain;
         for (;;) {
             lookup.acceptable = acceptance;

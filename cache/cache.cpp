@@ -1,7 +1,8 @@
+#include "compile_locks.hpp"
+#include "disk_layers.hpp"
 #include "flights.hpp"
-#include "lock_place.hpp"
 #include "memory_layer.hpp"
-#include "publish.hpp"
+#include "statistics.hpp"
 #include "warnings.hpp"
 
 #include <opforge/base/error.hpp>
@@ -11,7 +12,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <utility>
@@ -19,105 +19,39 @@
 namespace opforge::cache {
 namespace {
 
-using std::chrono::milliseconds;
-
-struct AtomicCounters {
-    std::atomic<std::uint64_t> memory_hits, directory_hits, misses, compiles, failed_compiles,
-        shared_waits, published, publish_failures, quarantined, refused, lock_waits, lock_hits,
-        lock_timeouts, lock_unavailable, lock_wait_milliseconds;
-};
-
-// Long enough for a compile that takes ten times as long as the last one, or for one that nobody
-// has measured; short enough that a stopped process holds nobody up for long.
-milliseconds limit_for(std::optional<std::chrono::microseconds> recorded) {
-    constexpr milliseconds kLeast = std::chrono::seconds(10);
-    constexpr milliseconds kMost = std::chrono::seconds(120);
-    constexpr int kFactor = 10;
-    if (!recorded || *recorded > kMost) {
-        return kMost;
+CacheRoot root_of(const CacheOptions& options) {
+    if (options.memory_only) {
+        return {{}, "none", {}};
     }
-    return std::clamp(std::chrono::duration_cast<milliseconds>(*recorded * kFactor), kLeast, kMost);
-}
-
-double seconds(milliseconds time) {
-    return std::chrono::duration<double>(time).count();
-}
-
-std::string who(const std::string& holder) {
-    return holder.empty() ? "another process" : holder;
+    // Where the caller says where, the process's environment is not asked.
+    return options.directory ? select_root(options.directory, {}) : select_root({});
 }
 
 }  // namespace
 
 struct Cache::Implementation {
-    Implementation(const CacheOptions& given, FileSystem& file_system)
-        : options(given), files(file_system),
-          root(options.memory_only ? CacheRoot{{}, "none", {}} : select_root(options.directory)) {
-        if (!root.path.empty()) {
-            StoreOptions store;
-            store.limits = options.limits ? *options.limits : limits_of_environment();
-            directory.emplace(root.path, files, store);
-        }
-    }
+    Implementation(const CacheOptions& given, FileSystem& files)
+        : options(given), root(root_of(options)), disk(options, root, files, memory, counters),
+          locks(options, files, disk, counters, warnings) {}
 
     CacheOptions options;
-    FileSystem& files;
     CacheRoot root;
-    std::optional<DirectoryStore> directory;
     MemoryLayer memory;
     Flights flights;
-    AtomicCounters counters{};
+    AtomicCounters counters;
+    FailuresByCause publish_failures;
     Warnings warnings;
+    DiskLayers disk;
+    CompileLocks locks;
     std::atomic_flag swept;
 
-    enum class LookNumber { first, second };
-    [[nodiscard]] Result find_in_directory(const Lookup& lookup, const Digest& want,
-                                           LookNumber number = LookNumber::first);
     [[nodiscard]] Result fly(const Lookup& lookup, const Digest& want,
                              const std::function<Built()>& build);
-    [[nodiscard]] std::unique_ptr<KeyLock> lock(const Lookup& lookup, const Digest& want,
-                                                std::string& fault);
-    void note_wait(const KeyLock& lock, const std::string& program);
-    void tell(const LockWait& wait);
     [[nodiscard]] Result compile(const Lookup& lookup, const Digest& want,
                                  const std::function<Built()>& build, bool replace);
     [[nodiscard]] std::filesystem::path keep(const Built& built, bool replace);
     void warn_of_no_directory();
 };
-
-// The directory's answer; a hit is remembered in memory.
-Result Cache::Implementation::find_in_directory(const Lookup& lookup, const Digest& want,
-                                                LookNumber number) {
-    if (lookup.policy == Policy::exact && !lookup.toolchain) {
-        return {nullptr, Origin::memory, "policy exact finds nothing where no toolchain is known"};
-    }
-    if (!directory) {
-        return {nullptr, Origin::memory,
-                "not compiled yet by this process, and there is no cache directory"};
-    }
-    const bool first = number == LookNumber::first;
-    const Lateness lateness = first ? Lateness::trusted : Lateness::expected;
-    DirectoryStore::Found found =
-        lookup.policy == Policy::exact
-            ? directory->find(lookup.request, want, *lookup.toolchain, lookup.acceptable, lateness)
-            : directory->find_any(lookup.request, lookup.acceptable, lateness);
-    // What the first look refused and could not move is met again by the second.
-    if (first || found.quarantined > 0) {
-        counters.refused += found.refused;
-        counters.quarantined += found.quarantined;
-        if (found.refused > 0) {
-            log(LogLevel::info,
-                fmt::format("cache: {} of {} not served, {} moved to quarantine{}{}", found.refused,
-                            lookup.request.program, found.quarantined,
-                            found.reason.empty() ? "" : "; ", found.reason));
-        }
-    }
-    if (found.entry) {
-        ++counters.directory_hits;
-        memory.add(want, found.entry);
-    }
-    return {std::move(found.entry), Origin::user_directory, std::move(found.reason)};
-}
 
 // What a miss comes to: at most one compile of a key at a time on this machine.
 Result Cache::Implementation::fly(const Lookup& lookup, const Digest& want,
@@ -128,14 +62,14 @@ Result Cache::Implementation::fly(const Lookup& lookup, const Digest& want,
         ++counters.memory_hits;
         return result;
     }
-    result = find_in_directory(lookup, want);
+    result = disk.find(lookup, want);
     if (result.entry) {
         return result;
     }
     std::string lock_fault;
-    const auto lock = directory ? this->lock(lookup, want, lock_fault) : nullptr;
+    const auto lock = locks.acquire(lookup, want, lock_fault);
     if (lock) {
-        result = find_in_directory(lookup, want, LookNumber::second);
+        result = disk.find_under_lock(lookup, want);
         if (result.entry) {
             ++counters.lock_hits;
             return result;
@@ -151,58 +85,6 @@ Result Cache::Implementation::fly(const Lookup& lookup, const Digest& want,
                                           lookup.request.program, lock_fault));
     }
     return result;
-}
-
-// Null, and why, where there is no lock to be had.
-std::unique_ptr<KeyLock> Cache::Implementation::lock(const Lookup& lookup, const Digest& want,
-                                                     std::string& fault) {
-    const KeyLock::Terms terms{fmt::format("{}/{} for {}", lookup.request.op,
-                                           lookup.request.program, lookup.request.target),
-                               [&] {
-                                   return options.lock_limit
-                                              ? *options.lock_limit
-                                              : limit_for(directory->recorded_compile_time(want));
-                               },
-                               [this](const LockWait& wait) { tell(wait); }};
-    try {
-        const StoreContext store{files, root.path, {}};
-        auto lock = std::make_unique<KeyLock>(
-            KeyLock::acquire(files, lock_place(files, open_or_create_version(store)), want, terms));
-        note_wait(*lock, terms.program);
-        return lock;
-    } catch (const CacheError& error) {
-        ++counters.lock_unavailable;
-        fault = error.what();
-        log(LogLevel::debug, fault);
-        return nullptr;
-    }
-}
-
-void Cache::Implementation::note_wait(const KeyLock& lock, const std::string& program) {
-    if (lock.waited() > milliseconds(0)) {
-        ++counters.lock_waits;
-        counters.lock_wait_milliseconds += static_cast<std::uint64_t>(lock.waited().count());
-    }
-    if (lock.outcome() == KeyLock::Outcome::timed_out) {
-        ++counters.lock_timeouts;
-        warnings.warn("lock timeout",
-                      fmt::format("cache: waited {:.1f} s for {} to compile {} and now compiles it "
-                                  "itself; if that process hangs, end it (the lock is {})",
-                                  seconds(lock.waited()), who(lock.holder()), program,
-                                  lock.path().string()));
-    }
-}
-
-void Cache::Implementation::tell(const LockWait& wait) {
-    if (options.on_wait) {
-        options.on_wait(wait);
-        return;
-    }
-    log(LogLevel::warning,
-        fmt::format("cache: {} is being compiled by {}; waiting for it since {:.1f} s, and after "
-                    "{:.0f} s it is compiled here (the lock is {})",
-                    wait.program, who(wait.holder), seconds(wait.waited), seconds(wait.limit),
-                    wait.lock.string()));
 }
 
 void Cache::Implementation::warn_of_no_directory() {
@@ -221,7 +103,8 @@ void Cache::Implementation::warn_of_no_directory() {
 
 // Publishes as far as the disk lets it: an op never fails for a cache that cannot be written.
 std::filesystem::path Cache::Implementation::keep(const Built& built, bool replace) {
-    if (!directory) {
+    DirectoryStore* const directory = disk.directory();
+    if (directory == nullptr) {
         warn_of_no_directory();
         return {};
     }
@@ -238,6 +121,7 @@ std::filesystem::path Cache::Implementation::keep(const Built& built, bool repla
     } catch (const std::exception& error) {
         ++counters.publish_failures;
         const auto* refused = dynamic_cast<const CacheError*>(&error);
+        publish_failures.add(refused == nullptr ? error.what() : refused->code().message());
         warnings.warn(
             fmt::format("publish {}", refused == nullptr ? 0 : refused->code().value()),
             fmt::format(
@@ -283,7 +167,7 @@ const CacheRoot& Cache::root() const noexcept {
 }
 
 DirectoryStore* Cache::directory() noexcept {
-    return implementation_->directory ? &*implementation_->directory : nullptr;
+    return implementation_->disk.directory();
 }
 
 Result Cache::find(const Lookup& lookup) {
@@ -292,7 +176,7 @@ Result Cache::find(const Lookup& lookup) {
         ++implementation_->counters.memory_hits;
         return {std::move(entry), Origin::memory, {}};
     }
-    Result result = implementation_->find_in_directory(lookup, want);
+    Result result = implementation_->disk.find(lookup, want);
     if (!result.entry) {
         ++implementation_->counters.misses;
     }
@@ -345,26 +229,27 @@ Result Cache::rebuild(const Lookup& lookup, const std::function<Built()>& build)
     return implementation_->compile(lookup, want_digest(lookup.request), build, true);
 }
 
+bool Cache::quarantine(const Entry& entry) {
+    DirectoryStore* const directory = implementation_->disk.directory();
+    const std::filesystem::path& place = entry.directory;
+    // <root>/v1/entries/<2 hex>/<name>
+    const bool ours =
+        directory != nullptr &&
+        place.parent_path().parent_path().parent_path().parent_path() == directory->root();
+    return ours && directory->quarantine(place.filename().string());
+}
+
 Counters Cache::counters() const noexcept {
-    const AtomicCounters& from = implementation_->counters;
-    Counters to;
-    to.memory_hits = from.memory_hits;
-    to.directory_hits = from.directory_hits;
-    to.misses = from.misses;
-    to.compiles = from.compiles;
-    to.failed_compiles = from.failed_compiles;
-    to.shared_waits = from.shared_waits;
-    to.published = from.published;
-    to.publish_failures = from.publish_failures;
-    to.quarantined = from.quarantined;
-    to.refused = from.refused;
-    to.evicted = implementation_->directory ? implementation_->directory->evicted().entries : 0;
-    to.lock_waits = from.lock_waits;
-    to.lock_hits = from.lock_hits;
-    to.lock_timeouts = from.lock_timeouts;
-    to.lock_unavailable = from.lock_unavailable;
-    to.lock_wait_milliseconds = from.lock_wait_milliseconds;
-    return to;
+    Counters values = implementation_->counters.values();
+    if (const DirectoryStore* const directory = implementation_->disk.directory()) {
+        values.evicted = directory->evicted().entries;
+    }
+    return values;
+}
+
+Statistics Cache::statistics() const {
+    return {counters(), implementation_->disk.statistics(),
+            implementation_->publish_failures.values()};
 }
 
 const std::shared_ptr<Cache>& process_cache() {

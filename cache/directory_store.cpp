@@ -1,11 +1,11 @@
 #include "entry_reader.hpp"
-#include "eviction.hpp"
+#include "housekeeping.hpp"
 #include "judgement.hpp"
+#include "listing.hpp"
 #include "network_file_system.hpp"
 #include "patience.hpp"
 #include "publish.hpp"
 #include "quarantine.hpp"
-#include "size_watch.hpp"
 #include "store_context.hpp"
 #include "sweep.hpp"
 
@@ -17,7 +17,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <set>
 #include <tuple>
 #include <utility>
 
@@ -46,13 +45,14 @@ bool may_be_late(const StoreContext& store, const Judgement& judgement, Lateness
     return on_network;
 }
 
-Tally tally_of(const std::vector<StoredEntry>& entries) {
-    Tally tally;
-    for (const StoredEntry& entry : entries) {
-        ++tally.entries;
-        tally.bytes += entry.size_bytes;
+ReadManifest identified(const EntryReader& reader, const Request& wanted,
+                        const Toolchain& toolchain) {
+    ReadManifest read = reader.manifest();
+    check_identity(read.manifest, wanted, read.file.path);
+    if (read.manifest.toolchain != toolchain) {
+        throw ManifestFault(Refusal::wrong_target, "another toolchain made it", read.file.path);
     }
-    return tally;
+    return read;
 }
 
 }  // namespace
@@ -79,29 +79,27 @@ std::string_view to_string(Refusal refusal) noexcept {
 
 struct DirectoryStore::Implementation {
     StoreContext store;
-    SizeWatch size_watch;
+    Housekeeping housekeeping{store};
 
     struct Look {
         std::shared_ptr<const Entry> entry;
         std::optional<Judgement> judgement;  // where there is no entry
-        std::optional<FileStatus> seen;      // the entry's folder
+        bool was_there = false;              // the entry's folder
     };
     [[nodiscard]] Look look(const Request& wanted, const std::string& name,
                             const Toolchain& toolchain, const Acceptable& acceptable) const;
     [[nodiscard]] Found find_any_once(const Request& request, const std::string& want,
                                       const Acceptable& acceptable, DirectoryStore& owner);
     void stamp(const OpenFile& manifest) const;
+    void check_seal(const std::string& name, const ReadManifest& read) const;
+    static void count(Found& found, const Judgement& judgement);
     std::filesystem::path put(const Manifest& manifest, std::span<const std::byte> artifact,
                               IfTaken if_taken);
-    void keep_within_limits(std::uint64_t published_bytes);
-    [[nodiscard]] Removal remove(const std::vector<StoredEntry>& entries,
-                                 const std::set<std::string>& doomed, Run run);
-    void refuse_if_sealed() const;
     [[nodiscard]] std::string quarantine_remedy(Moved moved) const;
 };
 
 DirectoryStore::DirectoryStore(std::filesystem::path root, FileSystem& files, StoreOptions options)
-    : implementation_(new Implementation{{files, std::move(root), options}, {}}) {}
+    : implementation_(new Implementation{{files, std::move(root), std::move(options)}}) {}
 
 DirectoryStore::~DirectoryStore() = default;
 
@@ -114,7 +112,7 @@ const StoreOptions& DirectoryStore::options() const noexcept {
 }
 
 Tally DirectoryStore::evicted() const noexcept {
-    return implementation_->size_watch.evicted();
+    return implementation_->housekeeping.evicted();
 }
 
 DirectoryStore::Found DirectoryStore::find(const Request& request, const Toolchain& toolchain,
@@ -131,18 +129,16 @@ DirectoryStore::Implementation::look(const Request& wanted, const std::string& n
     look.judgement = judge([&] {
         const SecureDirectory root = store.open_root();
         const EntryReader reader = EntryReader::below_root(root, name);
-        look.seen = reader.status();
-        ReadManifest read = reader.manifest();
-        check_identity(read.manifest, wanted, read.file.path);
-        if (read.manifest.toolchain != toolchain) {
-            throw ManifestFault(Refusal::wrong_target, "another toolchain made it", read.file.path);
-        }
+        look.was_there = true;
+        ReadManifest read = identified(reader, wanted, toolchain);
         if (acceptable && !acceptable(read.manifest)) {
             throw ManifestFault(Refusal::unacceptable, "it is sound, but cannot be used here",
                                 read.file.path);
         }
+        check_seal(name, read);
         auto entry = std::make_shared<Entry>();
         entry->artifact = reader.artifact(read.manifest);
+        entry->sealed = store.options.vouch != nullptr;
         stamp(read.file);
         entry->manifest = std::move(read.manifest);
         entry->directory = reader.path();
@@ -170,6 +166,24 @@ void DirectoryStore::Implementation::stamp(const OpenFile& manifest) const {
         // Read-only, or root's: the entry serves all the same.
         log(LogLevel::debug, fmt::format("stamp {}: {}", manifest.path.string(), error.what()));
     }
+}
+
+void DirectoryStore::Implementation::check_seal(const std::string& name,
+                                                const ReadManifest& read) const {
+    if (!store.options.vouch) {
+        return;
+    }
+    if (const std::string fault = store.options.vouch(name, read.bytes, read.manifest);
+        !fault.empty()) {
+        throw ManifestFault(Refusal::wrong_digest, fault, read.file.path);
+    }
+}
+
+void DirectoryStore::Implementation::count(Found& found, const Judgement& judgement) {
+    found.refusal = judgement.refusal;
+    found.reason = judgement.reason;
+    ++found.refused;
+    ++found.refused_by.at(static_cast<std::size_t>(judgement.refusal));
 }
 
 std::string DirectoryStore::Implementation::quarantine_remedy(Moved moved) const {
@@ -200,17 +214,20 @@ DirectoryStore::Found DirectoryStore::find(const Request& request, const Digest&
         if (may_be_late(store, judgement, lateness) && patience.wait()) {
             continue;
         }
-        const bool went_away = judgement.refusal == Refusal::absent && look.seen;
-        const Moved moved =
-            is_bad(judgement.refusal) ? quarantine_judged(store, name, *look.seen) : Moved::failed;
+        const bool went_away = judgement.refusal == Refusal::absent && look.was_there;
+        const auto is_still_bad = [&](const EntryReader& reader) {
+            return is_judged_bad([&] {
+                static_cast<void>(reader.artifact(identified(reader, wanted, toolchain).manifest));
+            });
+        };
+        const Moved moved = is_bad(judgement.refusal) ? quarantine_judged(store, name, is_still_bad)
+                                                      : Moved::failed;
         if (went_away || moved == Moved::replaced) {
             ++attempt;
             continue;
         }
         if (judgement.refusal != Refusal::absent) {
-            found.refusal = judgement.refusal;
-            found.reason = judgement.reason;
-            ++found.refused;
+            Implementation::count(found, judgement);
         }
         if (is_bad(judgement.refusal)) {
             found.reason += "; " + implementation_->quarantine_remedy(moved);
@@ -253,9 +270,7 @@ DirectoryStore::Found DirectoryStore::Implementation::find_any_once(const Reques
             names = shard->list();
         })) {
         if (judgement->refusal != Refusal::absent) {
-            found.refusal = judgement->refusal;
-            found.reason = judgement->reason;
-            found.refused = 1;
+            count(found, *judgement);
         }
         return found;
     }
@@ -266,11 +281,8 @@ DirectoryStore::Found DirectoryStore::Implementation::find_any_once(const Reques
             continue;
         }
         Candidate candidate{name, {}};
-        std::optional<FileStatus> seen;
         const auto judgement = judge([&] {
-            const EntryReader reader = EntryReader::in_shard(*shard, name);
-            seen = reader.status();
-            candidate.toolchain = reader.manifest().manifest.toolchain;
+            candidate.toolchain = EntryReader::in_shard(*shard, name).manifest().manifest.toolchain;
         });
         if (!judgement) {
             candidates.push_back(std::move(candidate));
@@ -279,11 +291,11 @@ DirectoryStore::Found DirectoryStore::Implementation::find_any_once(const Reques
         if (judgement->refusal == Refusal::absent) {
             continue;
         }
-        found.refusal = judgement->refusal;
-        found.reason = judgement->reason;
-        ++found.refused;
+        count(found, *judgement);
         if (is_bad(judgement->refusal)) {
-            const Moved moved = quarantine_judged(store, name, *seen);
+            const Moved moved = quarantine_judged(store, name, [](const EntryReader& reader) {
+                return is_judged_bad([&] { static_cast<void>(reader.manifest()); });
+            });
             found.quarantined += moved == Moved::yes ? 1U : 0U;
             found.reason += "; " + quarantine_remedy(moved);
         }
@@ -295,6 +307,9 @@ DirectoryStore::Found DirectoryStore::Implementation::find_any_once(const Reques
     for (const Candidate& candidate : candidates) {
         Found one = owner.find(request, candidate.toolchain, acceptable);
         one.refused += found.refused;
+        for (std::size_t i = 0; i < kRefusals; ++i) {
+            one.refused_by.at(i) += found.refused_by.at(i);
+        }
         one.quarantined += found.quarantined;
         found = std::move(one);
         if (found.entry) {
@@ -348,107 +363,8 @@ std::filesystem::path DirectoryStore::Implementation::put(const Manifest& manife
                                      artifact.size(), cap));
     }
     std::filesystem::path path = publish_entry(store, manifest, artifact, if_taken);
-    keep_within_limits(artifact.size());
+    housekeeping.keep_within_limits(artifact.size());
     return path;
-}
-
-// The entry is published: whatever goes wrong here is the next publisher's to put right.
-void DirectoryStore::Implementation::keep_within_limits(std::uint64_t published_bytes) {
-    if (!size_watch.is_due(published_bytes, store.options.limits)) {
-        return;
-    }
-    const auto fault = judge([&] {
-        const std::vector<StoredEntry> entries = entries_by_use(store);
-        std::set<std::string> doomed;
-        for (std::size_t i = 0; i < count_above(entries, store.options.limits); ++i) {
-            doomed.insert(entries[i].name);
-        }
-        static_cast<void>(remove(entries, doomed, Run::real));
-    });
-    if (fault) {
-        log(LogLevel::info, fmt::format("cache: not kept within its limits: {}", fault->reason));
-    }
-}
-
-Removal DirectoryStore::Implementation::remove(const std::vector<StoredEntry>& entries,
-                                               const std::set<std::string>& doomed, Run run) {
-    std::vector<StoredEntry> gone;
-    std::vector<StoredEntry> kept;
-    for (const StoredEntry& entry : entries) {
-        if (!doomed.contains(entry.name)) {
-            kept.push_back(entry);
-        } else if (run == Run::dry || evict(store, entry.name)) {
-            gone.push_back(entry);
-        }
-    }
-    Removal removal;
-    removal.removed = tally_of(gone);
-    removal.kept = tally_of(kept);
-    if (run == Run::real) {
-        size_watch.counted(removal.kept);
-        size_watch.evicted(removal.removed);
-    }
-    return removal;
-}
-
-void DirectoryStore::Implementation::refuse_if_sealed() const {
-    const SecureDirectory root = store.open_root();
-    const auto version = root.status_if_there(kVersionFolder);
-    if (store.options.read_only || (version && !is_writable(*version))) {
-        throw CacheError("remove from", root.path() / kVersionFolder,
-                         std::make_error_code(std::errc::read_only_file_system),
-                         "it is a sealed layer: remove its whole folder, if that is what is meant");
-    }
-}
-
-Removal DirectoryStore::prune(bool dry_run, const std::optional<Limits>& limits) {
-    StoreContext& store = implementation_->store;
-    const Run run = dry_run ? Run::dry : Run::real;
-    if (const auto missing = judge([&] { implementation_->refuse_if_sealed(); })) {
-        if (missing->refusal == Refusal::absent) {
-            return {};
-        }
-        implementation_->refuse_if_sealed();
-    }
-    const std::vector<StoredEntry> entries = entries_by_use(store);
-    std::vector<std::string> names;
-    for (const StoredEntry& entry : entries) {
-        names.push_back(entry.name);
-    }
-    const std::vector<std::string> old = entries_of_old_schemas(store, names);
-    std::set<std::string> doomed(old.begin(), old.end());
-    std::vector<StoredEntry> current;
-    std::copy_if(entries.begin(), entries.end(), std::back_inserter(current),
-                 [&](const StoredEntry& entry) { return !doomed.contains(entry.name); });
-    const std::size_t above = count_above(current, limits.value_or(store.options.limits));
-    for (std::size_t i = 0; i < above; ++i) {
-        doomed.insert(current[i].name);
-    }
-    Removal removal = implementation_->remove(entries, doomed, run);
-    removal.staging = sweep_staging(store, run);
-    removal.old_layouts = sweep_old_layouts(store, run);
-    return removal;
-}
-
-Removal DirectoryStore::clear(bool dry_run) {
-    StoreContext& store = implementation_->store;
-    const Run run = dry_run ? Run::dry : Run::real;
-    if (const auto missing = judge([&] { implementation_->refuse_if_sealed(); })) {
-        if (missing->refusal == Refusal::absent) {
-            return {};
-        }
-        implementation_->refuse_if_sealed();
-    }
-    const std::vector<StoredEntry> entries = entries_by_use(store);
-    std::set<std::string> doomed;
-    for (const StoredEntry& entry : entries) {
-        doomed.insert(entry.name);
-    }
-    Removal removal = implementation_->remove(entries, doomed, run);
-    removal.quarantined = empty_quarantine(store, run);
-    removal.staging = sweep_staging(store, run);
-    removal.old_layouts = sweep_old_layouts(store, run);
-    return removal;
 }
 
 bool DirectoryStore::quarantine(const std::string& name) {
@@ -458,6 +374,9 @@ bool DirectoryStore::quarantine(const std::string& name) {
     }
     try {
         const SecureDirectory shard = implementation_->store.open_shard(name);
+        if (implementation_->store.options.read_only || !is_writable(shard.status())) {
+            return false;  // a layer's: it is passed over instead
+        }
         return move_to_quarantine(implementation_->store, shard, name, shard.status_of(name));
     } catch (const CacheError& error) {
         if (error.code().value() != ENOENT) {
@@ -468,73 +387,21 @@ bool DirectoryStore::quarantine(const std::string& name) {
 }
 
 std::vector<Listed> DirectoryStore::list(bool deep) {
-    std::vector<Listed> all;
-    std::optional<SecureDirectory> entries;
-    try {
-        entries.emplace(implementation_->store.open_version().open(kEntriesFolder));
-    } catch (const CacheError& error) {
-        if (error.code().value() != ENOENT) {
-            throw;
-        }
-        return all;
-    }
-    const auto refuse = [&](const std::string& name, const std::filesystem::path& path,
-                            Refusal refusal, std::string reason) {
-        Listed listed;
-        listed.name = name;
-        listed.directory = path;
-        listed.refusal = refusal;
-        listed.reason = std::move(reason);
-        all.push_back(std::move(listed));
-    };
-    for (const std::string& shard_name : entries->list()) {
-        std::optional<SecureDirectory> shard;
-        std::vector<std::string> names;
-        if (const auto judgement = judge([&] {
-                shard.emplace(entries->open(shard_name));
-                names = shard->list();
-            })) {
-            if (judgement->refusal != Refusal::absent) {
-                refuse(shard_name, entries->path() / shard_name, judgement->refusal,
-                       judgement->reason);
-            }
-            continue;
-        }
-        for (const std::string& name : names) {
-            if (!is_entry_name(name) || shard_of(name) != shard_name) {
-                refuse(name, shard->path() / name, Refusal::malformed,
-                       "not the name of an entry of this folder");
-                continue;
-            }
-            Listed listed;
-            listed.name = name;
-            listed.directory = shard->path() / name;
-            const auto judgement = judge([&] {
-                const EntryReader reader = EntryReader::in_shard(*shard, name);
-                ReadManifest read = reader.manifest();
-                listed.size_bytes = read.file.status.size_bytes;
-                listed.modified_nanoseconds = read.file.status.modified_nanoseconds;
-                if (deep) {
-                    static_cast<void>(reader.artifact(read.manifest));
-                } else {
-                    static_cast<void>(reader.open_artifact(read.manifest));
-                }
-                listed.size_bytes += read.manifest.artifact.size_bytes;
-                listed.manifest = std::move(read.manifest);
-            });
-            if (judgement && judgement->refusal == Refusal::absent) {
-                continue;  // gone since the listing
-            }
-            if (judgement) {
-                listed.refusal = judgement->refusal;
-                listed.reason = judgement->reason;
-            }
-            all.push_back(std::move(listed));
-        }
-    }
-    std::sort(all.begin(), all.end(),
-              [](const Listed& a, const Listed& b) { return a.name < b.name; });
-    return all;
+    return list_entries(implementation_->store, deep);
+}
+
+Removal DirectoryStore::prune(bool dry_run, const std::optional<Limits>& limits) {
+    Housekeeping& housekeeping = implementation_->housekeeping;
+    return housekeeping.prune(limits.value_or(implementation_->store.options.limits),
+                              dry_run ? Run::dry : Run::real);
+}
+
+Removal DirectoryStore::clear(bool dry_run) {
+    return implementation_->housekeeping.clear(dry_run ? Run::dry : Run::real);
+}
+
+Leftovers DirectoryStore::leftovers() {
+    return implementation_->housekeeping.leftovers();
 }
 
 void DirectoryStore::sweep() {

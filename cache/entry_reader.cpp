@@ -31,6 +31,10 @@ EntryReader EntryReader::in_shard(const SecureDirectory& shard, const std::strin
     return {shard, entry_name, entry_name};
 }
 
+EntryReader EntryReader::held(const SecureDirectory& entry, const std::string& entry_name) {
+    return {entry, ".", entry_name};
+}
+
 OpenFile EntryReader::open_part(const std::string& file) const {
     try {
         return base_.open_file(relative_ + '/' + file);

@@ -27,7 +27,10 @@ public:
     [[nodiscard]] static EntryReader in_shard(const SecureDirectory& shard,
                                               const std::string& entry_name);
 
-    [[nodiscard]] const FileStatus& status() const noexcept { return status_; }
+    /// Of an entry whose folder is open, and so stays what it is. `entry` must outlive the reader.
+    [[nodiscard]] static EntryReader held(const SecureDirectory& entry,
+                                          const std::string& entry_name);
+
     [[nodiscard]] std::filesystem::path path() const { return base_.path() / relative_; }
 
     /// All of these @throw ManifestFault for what is wrong with the entry, CacheError for what is

@@ -45,4 +45,11 @@ template <typename Step>
     }
 }
 
+/// Whether `step` finds the entry itself at fault.
+template <typename Step>
+[[nodiscard]] bool is_judged_bad(Step step) {
+    const auto judgement = judge(step);
+    return judgement && is_bad(judgement->refusal);
+}
+
 }  // namespace opforge::cache

@@ -28,7 +28,9 @@ void MemoryLayer::add(const Digest& want, std::shared_ptr<const Entry> entry) {
 std::shared_ptr<const Entry> MemoryLayer::find(const Digest& want, const Lookup& lookup) const {
     // The caller's predicate runs outside the lock: it may be slow, or ask the cache itself.
     for (auto& entry : entries(want)) {
-        const bool fits = lookup.policy != Policy::exact ||
+        const Policy policy =
+            entry->sealed ? lookup.sealed_policy.value_or(lookup.policy) : lookup.policy;
+        const bool fits = policy != Policy::exact ||
                           (lookup.toolchain && entry->manifest.toolchain == *lookup.toolchain);
         if (fits && (!lookup.acceptable || lookup.acceptable(entry->manifest))) {
             return std::move(entry);

@@ -31,13 +31,17 @@ std::string_view network_file_system_name(std::int64_t type) noexcept {
     return {};
 }
 
-bool is_on_network(FileSystem& files, const SecureDirectory& directory) {
+std::string_view network_file_system(FileSystem& files, const SecureDirectory& directory) {
     try {
-        return !network_file_system_name(files.file_system_type(directory.descriptor())).empty();
+        return network_file_system_name(files.file_system_type(directory.descriptor()));
     } catch (const std::system_error& error) {
         throw CacheError("stat the file system of", directory.path(), error.code(),
                          remedy_for(error.code().value()));
     }
+}
+
+bool is_on_network(FileSystem& files, const SecureDirectory& directory) {
+    return !network_file_system(files, directory).empty();
 }
 
 }  // namespace opforge::cache

@@ -13,7 +13,9 @@ namespace opforge::cache {
 /// a local one.
 [[nodiscard]] std::string_view network_file_system_name(std::int64_t type) noexcept;
 
-/// @throws CacheError
+/// Of the one that a directory is on. @throws CacheError
+[[nodiscard]] std::string_view network_file_system(FileSystem& files,
+                                                   const SecureDirectory& directory);
 [[nodiscard]] bool is_on_network(FileSystem& files, const SecureDirectory& directory);
 
 }  // namespace opforge::cache

@@ -5,9 +5,17 @@
 #include <opforge/cache/file_system.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <system_error>
 
 namespace opforge::cache {
+
+/// What another machine, or a process that clears the cache, may have caused and the next try may
+/// not meet.
+[[nodiscard]] inline bool is_passing(const std::error_code& code) noexcept {
+    return code.value() == ENOENT || code.value() == ESTALE;
+}
 
 class Patience {
 public:

@@ -39,6 +39,8 @@ std::string_view to_string(Origin origin) noexcept {
         return "memory";
     case Origin::user_directory:
         return "user_directory";
+    case Origin::layer:
+        return "layer";
     case Origin::compiled:
         break;
     }

@@ -222,6 +222,13 @@ public:
         }
     }
 
+    void exchange(int parent, const std::string& name, int other_parent,
+                  const std::string& other) override {
+        retried("renameat2", [&] {
+            return ::renameat2(parent, name.c_str(), other_parent, other.c_str(), RENAME_EXCHANGE);
+        });
+    }
+
     void remove_file(int parent, const std::string& name) override {
         retried("unlinkat", [&] { return ::unlinkat(parent, name.c_str(), 0); });
     }

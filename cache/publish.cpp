@@ -71,11 +71,14 @@ public:
         staging.directory().write_file(artifact_file(manifest_.artifact.kind), artifact_);
         staging.directory().write_file(kManifestFile, as_bytes(text_));
         staging.directory().sync();
-        const bool ours =
-            if_taken == IfTaken::replace ? swap_in(staging, tmp, shard) : move_in(staging, shard);
-        if (ours) {
-            shard.sync();
+        if (if_taken == IfTaken::replace) {
+            swap_in(staging, tmp, shard);
+        } else {
+            move_in(staging, shard);
         }
+        // Also where another writer's entry is in the place: its name need not be on the disk yet,
+        // and our caller is told that the entry is kept.
+        shard.sync();
         return shard.path() / name_;
     }
 
@@ -97,12 +100,12 @@ private:
         }
     }
 
-    // False: another writer's entry is in the place, and as good as ours.
-    bool move_in(Staging& staging, const SecureDirectory& shard) {
+    // After it ours, or another writer's that is as good, is in the place.
+    void move_in(Staging& staging, const SecureDirectory& shard) {
         for (int attempt = 1;; ++attempt) {
             try {
                 rename_into_place(staging, shard);
-                return true;
+                return;
             } catch (const CacheError& error) {
                 if (!is_taken(error) || attempt == kAttempts) {
                     throw;
@@ -111,36 +114,45 @@ private:
             // On a network the winner's bytes may not be there to be read yet. Ours are at hand,
             // and whoever reads the winner's hashes them.
             if (on_network_ || serves_already(shard)) {
-                return false;
+                return;
             }
         }
     }
 
     // An entry is in the way. True: it is as good as ours. False: it is gone, the way is free.
     bool serves_already(const SecureDirectory& shard) {
-        std::optional<EntryReader> reader;
         std::string reason;
-        try {
-            reader.emplace(EntryReader::in_shard(shard, name_));
-            const Manifest manifest = reader->manifest().manifest;
-            check_identity(manifest, wanted_, reader->path());
-            static_cast<void>(reader->artifact(manifest));
-            return true;
-        } catch (const ManifestFault& fault) {
-            reason = fault.what();
-        } catch (const InsecureError&) {
-            throw;
-        } catch (const CacheError& error) {
-            if (error.code().value() == ENOENT) {
-                return false;
+        const auto is_sound = [&](const EntryReader& reader) {
+            try {
+                const Manifest manifest = reader.manifest().manifest;
+                check_identity(manifest, wanted_, reader.path());
+                static_cast<void>(reader.artifact(manifest));
+                return true;
+            } catch (const ManifestFault& fault) {
+                reason = fault.what();
+            } catch (const InsecureError&) {
+                throw;
+            } catch (const CacheError& error) {
+                if (error.code().value() == ENOENT) {
+                    throw;
+                }
+                // Unreadable counts as bad here: sound bytes are at hand.
+                reason = error.what();
             }
-            if (!reader) {
+            return false;
+        };
+        try {
+            if (is_sound(EntryReader::in_shard(shard, name_))) {
+                return true;
+            }
+        } catch (const CacheError& error) {
+            if (error.code().value() != ENOENT) {
                 throw;
             }
-            // Unreadable counts as bad here: sound bytes are at hand.
-            reason = error.what();
+            return false;
         }
-        if (quarantine_judged(store_, name_, reader->status()) == Moved::failed) {
+        const auto is_still_bad = [&](const EntryReader& reader) { return !is_sound(reader); };
+        if (quarantine_judged(store_, name_, is_still_bad) == Moved::failed) {
             throw CacheError(
                 "publish over", shard.path() / name_, std::make_error_code(std::errc::file_exists),
                 fmt::format("the entry there is bad ({}) and cannot be moved away; remove it",
@@ -149,51 +161,57 @@ private:
         return false;
     }
 
-    // False: others keep replacing the entry, and what is there is as new as ours.
-    bool swap_in(Staging& staging, const SecureDirectory& tmp, const SecureDirectory& shard) {
-        std::string old;
-        for (int attempt = 1;; ++attempt) {
+    // Where others keep replacing the entry, what is there in the end is as new as ours.
+    void swap_in(Staging& staging, const SecureDirectory& tmp, const SecureDirectory& shard) {
+        for (int attempt = 1; attempt <= kAttempts; ++attempt) {
             try {
                 rename_into_place(staging, shard);
-                break;
+                return;
             } catch (const CacheError& error) {
                 if (!is_taken(error)) {
-                    if (!old.empty() && judge([&] { tmp.move(old, shard, name_); })) {
-                        remove_quietly(tmp, old);
-                    }
                     throw;
                 }
             }
-            if (!old.empty()) {
-                // Another process filled the gap; its entry gives way too.
-                remove_quietly(tmp, old);
-                old.clear();
+            try {
+                // What is not ours alone stays where it is.
+                static_cast<void>(shard.open(name_));
+                // There is no moment without an entry. The old one goes with the staging folder,
+                // after the shard is synced: until then a power failure may bring it back.
+                if (staging.change_places_with(shard, name_)) {
+                    return;
+                }
+                if (move_in_after_moving_away(staging, tmp, shard)) {
+                    return;
+                }
+            } catch (const CacheError& error) {
+                if (error.code().value() != ENOENT) {
+                    throw;
+                }
+                // It went away by itself.
             }
-            if (attempt == kAttempts) {
-                return false;
-            }
-            old = move_aside(shard, tmp);
         }
-        if (!old.empty()) {
-            remove_quietly(tmp, old);
-        }
-        return true;
     }
 
-    // The name in tmp that the old entry has now; empty where it has gone by itself.
-    std::string move_aside(const SecureDirectory& shard, const SecureDirectory& tmp) {
+    // In two steps, where the file system has no exchange: a kill between them leaves a miss, and
+    // the old entry in tmp for the sweep. False: another process filled the gap.
+    bool move_in_after_moving_away(Staging& staging, const SecureDirectory& tmp,
+                                   const SecureDirectory& shard) {
+        const std::string old = store_.unique_name();
+        shard.move(name_, tmp, old);
         try {
-            // What is not ours alone stays where it is.
-            static_cast<void>(shard.open(name_));
-            std::string aside = store_.unique_name();
-            shard.move(name_, tmp, aside);
-            return aside;
+            rename_into_place(staging, shard);
         } catch (const CacheError& error) {
-            if (error.code().value() != ENOENT) {
+            if (is_taken(error) || judge([&] { tmp.move(old, shard, name_); })) {
+                remove_quietly(tmp, old);
+            }
+            if (!is_taken(error)) {
                 throw;
             }
-            return {};
+            return false;
         }
+        shard.sync();
+        remove_quietly(tmp, old);
+        return true;
     }
 
     StoreContext& store_;
@@ -231,8 +249,7 @@ std::filesystem::path publish_entry(StoreContext& store, const Manifest& manifes
         } catch (const CacheError& error) {
             // Somebody removed the root, or cleared the cache, while we were at it; or a network
             // file system is behind. A new try makes what is missing.
-            const int code = error.code().value();
-            if ((code != ENOENT && code != ESTALE) || !patience.wait()) {
+            if (!is_passing(error.code()) || !patience.wait()) {
                 throw;
             }
         }

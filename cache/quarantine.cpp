@@ -56,13 +56,18 @@ bool move_to_quarantine(StoreContext& store, const SecureDirectory& shard, const
     }
 }
 
-Moved quarantine_judged(StoreContext& store, const std::string& name, const FileStatus& judged) {
+Moved quarantine_judged(StoreContext& store, const std::string& name,
+                        const std::function<bool(const EntryReader&)>& is_still_bad) {
     try {
         const SecureDirectory shard = store.open_shard(name);
         if (store.options.read_only || !is_writable(shard.status())) {
             return Moved::failed;
         }
-        return move_to_quarantine(store, shard, name, judged) ? Moved::yes : Moved::replaced;
+        const SecureDirectory held = shard.open(name);
+        return is_still_bad(EntryReader::held(held, name)) &&
+                       move_to_quarantine(store, shard, name, held.status())
+                   ? Moved::yes
+                   : Moved::replaced;
     } catch (const CacheError& error) {
         log(LogLevel::info, error.what());
         return error.code().value() == ENOENT ? Moved::replaced : Moved::failed;

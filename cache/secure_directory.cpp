@@ -195,6 +195,21 @@ void SecureDirectory::move(const std::string& from, const SecureDirectory& to_pa
     });
 }
 
+bool SecureDirectory::exchange(const std::string& name, const SecureDirectory& other_parent,
+                               const std::string& other) const {
+    try {
+        files_->exchange(descriptor_.get(), name, other_parent.descriptor_.get(), other);
+        return true;
+    } catch (const std::system_error& error) {
+        const int code = error.code().value();
+        if (code != EINVAL && code != ENOSYS) {
+            throw CacheError("exchange with", other_parent.path_ / other, error.code(),
+                             remedy_for(code));
+        }
+        return false;
+    }
+}
+
 void SecureDirectory::remove(const std::string& name) const {
     remove(name, 0);
 }

@@ -65,6 +65,10 @@ public:
     /// @throws CacheError with EEXIST or ENOTEMPTY where `to` is taken.
     void move(const std::string& from, const SecureDirectory& to_parent,
               const std::string& to) const;
+    /// `name` here and `other` there change places in one step. False where the file system cannot.
+    /// @throws CacheError with ENOENT where one of them is gone.
+    [[nodiscard]] bool exchange(const std::string& name, const SecureDirectory& other_parent,
+                                const std::string& other) const;
     /// A file, a link, or a directory with all it holds.
     void remove(const std::string& name) const;
 

@@ -25,6 +25,11 @@ public:
         parent_.move(name_, parent, name);
         moved_ = true;
     }
+    /// Takes the place of what stands there, which goes where it stood and away with it. False
+    /// where the file system cannot.
+    [[nodiscard]] bool change_places_with(const SecureDirectory& parent, const std::string& name) {
+        return parent_.exchange(name_, parent, name);
+    }
     /// It was moved, although the file system said otherwise.
     void set_moved() noexcept { moved_ = true; }
 

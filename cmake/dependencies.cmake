@@ -20,6 +20,14 @@ target_include_directories(opforge_crypto SYSTEM INTERFACE $<BUILD_INTERFACE:${O
 # An installed static opforge finds the library of the machine that it is used on: opforge-config.cmake.
 target_link_libraries(opforge_crypto INTERFACE $<BUILD_INTERFACE:${OPFORGE_CRYPTO_LIBRARY}> ${CMAKE_DL_LIBS})
 
+# Highway, of which only headers are used: the host backend's vectors. It brings no CMake package on Debian.
+find_path(OPFORGE_HIGHWAY_INCLUDE_DIR hwy/highway.h DOC "Folder of hwy/highway.h")
+if(NOT OPFORGE_HIGHWAY_INCLUDE_DIR)
+  message(FATAL_ERROR "opforge needs Highway's headers: install libhwy-dev, or set OPFORGE_HIGHWAY_INCLUDE_DIR")
+endif()
+add_library(opforge_highway INTERFACE)
+target_include_directories(opforge_highway SYSTEM INTERFACE ${OPFORGE_HIGHWAY_INCLUDE_DIR})
+
 # CUDA's headers are all that is needed of a toolkit. find_package(CUDAToolkit) is only a hint: it fails where
 # nothing but the wheels of the headers is installed.
 find_package(CUDAToolkit QUIET)

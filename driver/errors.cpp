@@ -80,6 +80,10 @@ std::string_view NoDevice::kind() const noexcept {
     return "NoDevice";
 }
 
+void driver::throw_driver_error(const DriverApi& api, int result, const char* call) {
+    throw DriverError(api, result, call);
+}
+
 void driver::check(const DriverApi& api, int result, const char* call, const std::string& subject) {
     if (result != 0) {
         throw DriverError(api, result, call, subject);

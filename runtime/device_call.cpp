@@ -44,6 +44,9 @@ CallContext::CallContext(const char* op, const QuantizerModule& module, StreamHa
     if (!is_default_stream(stream)) {
         driver::check(api, api.stream_get_context(stream, &wanted), "cuStreamGetCtx");
     }
+    if (wanted == current && wanted != nullptr && module.is_only_device()) {
+        return;  // what nearly every call finds: nobody else's context is there to be current
+    }
     if (wanted != current) {
         scope_.emplace(api, wanted);
     }
@@ -60,13 +63,17 @@ CallContext::CallContext(const char* op, const QuantizerModule& module, StreamHa
     scope_.emplace(api, driver::primary_context(api, module.device().ordinal));
 }
 
-void refuse_first_use_in_capture(const char* op, const DriverApi& api, StreamHandle stream,
-                                 const std::string& program) {
+bool is_capturing(const DriverApi& api, StreamHandle stream) {
     constexpr int kCaptureActive = 1;
     constexpr int kErrorCaptureImplicit = 906;  // the default stream, while another one captures
     int status = 0;
     const int result = api.stream_is_capturing(stream, &status);
-    if (result == kErrorCaptureImplicit || (result == 0 && status == kCaptureActive)) {
+    return result == kErrorCaptureImplicit || (result == 0 && status == kCaptureActive);
+}
+
+void refuse_first_use_in_capture(const char* op, const DriverApi& api, StreamHandle stream,
+                                 const std::string& program) {
+    if (is_capturing(api, stream)) {
         throw DriverError(fmt::format("{}: first use of {} inside a CUDA graph capture, where "
                                       "nothing can be loaded; call opforge::warm_up() before the "
                                       "capture begins",

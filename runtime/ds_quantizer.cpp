@@ -10,7 +10,6 @@
 
 #include <bit>
 #include <cstdint>
-#include <limits>
 
 namespace opforge::runtime {
 namespace {
@@ -32,14 +31,17 @@ void check_memory(const TensorView& tensor, const char* what) {
     }
     const std::size_t element = size_bytes(tensor.dtype);
     const auto address = std::bit_cast<std::uintptr_t>(tensor.data);
-    if (static_cast<std::uint64_t>(tensor.elements()) >
-        (std::numeric_limits<std::uintptr_t>::max() - address) / element) {
+    // Multiplied and not divided: a division is the dearest thing that a call does before its
+    // launch.
+    std::uintptr_t end = 0;
+    if (__builtin_mul_overflow(static_cast<std::uintptr_t>(tensor.elements()), element, &end) ||
+        __builtin_add_overflow(address, end, &end)) {
         throw InvalidArgument(fmt::format(
             "ds_quantizer: {} at {} with {} elements of {} reaches past the end of the address "
             "space; check its shape",
             what, fmt::ptr(tensor.data), tensor.elements(), to_string(tensor.dtype)));
     }
-    if (address % element != 0) {
+    if ((address & (element - 1)) != 0) {  // sizes are powers of two
         throw InvalidArgument(fmt::format(
             "ds_quantizer: {} is at {}, which is not a multiple of {}, the size of a {}; "
             "align it to its element",
@@ -70,7 +72,9 @@ void check_overlap(const TensorView& input, const TensorView& output) {
     }
 }
 
-void check(const TensorView& input, std::int64_t groups, int bits, const CallOptions& options) {
+/// @return how many elements a group has
+std::int64_t check(const TensorView& input, std::int64_t groups, int bits,
+                   const CallOptions& options) {
     if (!is_supported(input.dtype)) {
         throw UnsupportedDtype(fmt::format(
             "ds_quantizer: the tensor is {}; float16, bfloat16 and float32 are supported: "
@@ -84,7 +88,8 @@ void check(const TensorView& input, std::int64_t groups, int bits, const CallOpt
     if (groups < 1) {
         throw InvalidArgument(fmt::format("ds_quantizer: groups is {}; choose 1 or more", groups));
     }
-    if (input.elements() % groups != 0) {
+    const std::int64_t group_size = input.elements() / groups;
+    if (group_size * groups != input.elements()) {
         throw InvalidArgument(fmt::format(
             "ds_quantizer: {} groups do not divide {} elements (remainder {}); choose a "
             "divisor, or pad the tensor",
@@ -115,6 +120,7 @@ void check(const TensorView& input, std::int64_t groups, int bits, const CallOpt
             check_overlap(input, *options.output);
         }
     }
+    return group_size;
 }
 
 /// The flags that a name of the extension stands for, and the one dtype it takes.
@@ -132,7 +138,7 @@ TensorView quantize_as(const char* name, Dtype dtype, const TensorView& vals, st
 
 TensorView ds_quantizer(const TensorView& input, std::int64_t groups, int bit_num, bool sr,
                         bool asym, const CallOptions& options) {
-    check(input, groups, bit_num, options);
+    const std::int64_t group_size = check(input, groups, bit_num, options);
     const TensorView& output = options.output ? *options.output : input;
     const std::int64_t elements = input.elements();
     if (elements == 0) {
@@ -142,7 +148,7 @@ TensorView ds_quantizer(const TensorView& input, std::int64_t groups, int bit_nu
                           .output = output.data,
                           .dtype = input.dtype,
                           .groups = groups,
-                          .group_size = elements / groups,
+                          .group_size = group_size,
                           .bits = bit_num,
                           .stochastic = sr,
                           .asymmetric = asym,

@@ -1,6 +1,9 @@
 #include "fake_quantize_device.hpp"
 #include "device_call.hpp"
+#include "random_arguments.hpp"
+#include "stream_boards.hpp"
 
+#include <opforge/driver/errors.hpp>
 #include <opforge/driver/launch.hpp>
 #include <opforge/kernels/fake_quantize_arguments.cuh>
 #include <opforge/runtime/launch_plan.hpp>
@@ -11,6 +14,8 @@
 
 namespace opforge::runtime {
 namespace {
+
+constexpr const char* kOp = "ds_quantizer";
 
 FakeQuantizeVariant variant_of(const FakeQuantizeTask& task, FakeQuantizeKernel kernel) {
     return {.element = element_of(task.dtype),
@@ -30,60 +35,157 @@ bool is_aligned(const FakeQuantizeTask& task) {
            0;
 }
 
+/// What CUDA says where fewer blocks or clusters can be resident than the device's facts promise.
+bool is_refusal(int result) {
+    constexpr int kLaunchOutOfResources = 701;
+    constexpr int kCooperativeLaunchTooLarge = 720;
+    constexpr int kInvalidClusterSize = 912;
+    return result == kLaunchOutOfResources || result == kCooperativeLaunchTooLarge ||
+           result == kInvalidClusterSize;
+}
+
+/// One call, with its context current.
+class Call {
+public:
+    Call(const FakeQuantizeTask& task, QuantizerModule& module, driver::StreamHandle stream,
+         driver::DevicePointer device_random)
+        : task_(task), module_(module),
+          stream_(stream), shape_{.groups = task.groups,
+                                  .group_size = task.group_size,
+                                  .element_bytes = static_cast<int>(size_bytes(task.dtype)),
+                                  .aligned = is_aligned(task),
+                                  .stochastic = task.stochastic},
+          arguments_{.launch = {.groups = task.groups,
+                                .group_size = task.group_size,
+                                .lanes = 0,
+                                .aligned = shape_.aligned ? 1U : 0U,
+                                .slice_size = 0,
+                                .slices = 0,
+                                .keeps = 0},
+                     .input = task.input,
+                     .output = task.output,
+                     .levels = task.levels(),
+                     .inverse_levels = 1.0F / task.levels(),
+                     .code_min = task.code_min(),
+                     .code_max = task.code_max(),
+                     .random = task.stochastic ? random_arguments(task.random, device_random)
+                                               : kernels::RandomArguments{},
+                     .ranges = nullptr,
+                     .board = nullptr,
+                     .tag = 0} {}
+
+    void run() {
+        const FakeQuantizePlan plan = plan_fake_quantize(shape_, module_.facts());
+        switch (plan.kernel) {
+        case FakeQuantizeKernel::split:
+            launch_split(plan);
+            return;
+        case FakeQuantizeKernel::cluster:
+        case FakeQuantizeKernel::grid:
+            if (!launch_team(plan)) {
+                launch_split(plan_fake_quantize_split(shape_, module_.facts()));
+            }
+            return;
+        default: {
+            const ProgramKernels& kernels = kernels_of(plan);
+            launch(kernels, kernels.first, plan);
+        }
+        }
+    }
+
+private:
+    const ProgramKernels& kernels_of(const FakeQuantizePlan& plan) {
+        return kernels_for_call(kOp, module_, stream_, variant_of(task_, plan.kernel));
+    }
+
+    driver::LaunchConfig prepare(const FakeQuantizePlan& plan) {
+        arguments_.launch.lanes = plan.lanes;
+        arguments_.launch.slice_size = plan.slice_size;
+        arguments_.launch.slices = plan.slices;
+        arguments_.launch.keeps = plan.keeps;
+        driver::LaunchConfig config{
+            .grid_x = plan.grid, .block_x = plan.block, .shared_bytes = plan.shared_bytes};
+        if (plan.kernel == FakeQuantizeKernel::cluster) {
+            config.cluster_x = plan.slices;
+        }
+        config.cooperative = plan.kernel == FakeQuantizeKernel::grid;
+        return config;
+    }
+
+    void launch(const ProgramKernels& kernels, driver::KernelHandle kernel,
+                const FakeQuantizePlan& plan) {
+        check(kernels, plan, start(kernel, plan));
+    }
+
+    int start(driver::KernelHandle kernel, const FakeQuantizePlan& plan) {
+        void* arguments[] = {&arguments_};
+        return module_.api().launch(kernel, prepare(plan), stream_, arguments);
+    }
+
+    void check(const ProgramKernels& kernels, const FakeQuantizePlan& plan, int result) {
+        if (result != 0) {
+            driver::check_launch(module_.api(), result, prepare(plan),
+                                 kernels.program->name().c_str());
+        }
+    }
+
+    void launch_split(const FakeQuantizePlan& plan) {
+        const ProgramKernels& kernels = kernels_of(plan);
+        const StreamWorkspace workspace(module_, stream_, plan.workspace_bytes);
+        arguments_.ranges = std::bit_cast<void*>(workspace.address());
+        launch(kernels, kernels.first, plan);
+        launch(kernels, kernels.second, plan);
+    }
+
+    /// False where the launch was refused, and nothing was done.
+    bool launch_team(const FakeQuantizePlan& plan) {
+        if (plan.kernel == FakeQuantizeKernel::cluster) {
+            return try_launch(plan);
+        }
+        if (!is_capturing(module_.api(), stream_)) {
+            if (const auto board = module_.boards().board(stream_, plan.rounds)) {
+                return try_launch_with(board->address, board->tag, plan);
+            }
+        }
+        const std::uint64_t bytes = board_bytes(plan);
+        const StreamWorkspace workspace(module_, stream_, bytes);
+        driver::check(module_.api(),
+                      module_.api().fill_async(workspace.address(), 0, bytes, stream_),
+                      "cuMemsetD8Async");
+        return try_launch_with(workspace.address(), 1, plan);
+    }
+
+    bool try_launch_with(driver::DevicePointer board, std::uint32_t tag,
+                         const FakeQuantizePlan& plan) {
+        arguments_.board = std::bit_cast<unsigned long long*>(board);
+        arguments_.tag = tag;
+        return try_launch(plan);
+    }
+
+    bool try_launch(const FakeQuantizePlan& plan) {
+        const ProgramKernels& kernels = kernels_of(plan);
+        const int result = start(kernels.first, plan);
+        if (is_refusal(result)) {
+            return false;
+        }
+        check(kernels, plan, result);
+        return true;
+    }
+
+    const FakeQuantizeTask& task_;
+    QuantizerModule& module_;
+    driver::StreamHandle stream_;
+    FakeQuantizeShape shape_;
+    kernels::FakeQuantizeArguments arguments_;
+};
+
 }  // namespace
 
 void fake_quantize_on_device(const FakeQuantizeTask& task, int device, driver::StreamHandle stream,
                              driver::DevicePointer device_random) {
-    constexpr const char* kOp = "ds_quantizer";
     QuantizerModule& module = module_for_call(kOp, device);
-    const driver::DriverApi& api = module.api();
     const CallContext context(kOp, module, stream);
-    const bool aligned = is_aligned(task);
-    const FakeQuantizePlan plan =
-        plan_fake_quantize({.groups = task.groups,
-                            .group_size = task.group_size,
-                            .element_bytes = static_cast<int>(size_bytes(task.dtype)),
-                            .aligned = aligned,
-                            .chunks_a_lane = task.stochastic ? 2 : 1},
-                           module.facts());
-    const ProgramKernels& kernels =
-        kernels_for_call(kOp, module, stream, variant_of(task, plan.kernel));
-
-    kernels::FakeQuantizeArguments arguments{
-        .launch = {.groups = task.groups,
-                   .group_size = task.group_size,
-                   .lanes = plan.lanes,
-                   .aligned = aligned ? 1U : 0U,
-                   .slice_size = plan.slice_size,
-                   .slices = plan.slices,
-                   .keeps = plan.shared_bytes > 0 ? 1U : 0U},
-        .input = task.input,
-        .output = task.output,
-        .levels = task.levels(),
-        .inverse_levels = 1.0F / task.levels(),
-        .code_min = task.code_min(),
-        .code_max = task.code_max(),
-        .seed = task.random.seed,
-        .offset = task.random.offset,
-        .device_random = std::bit_cast<const unsigned long long*>(device_random),
-        .ranges = nullptr,
-    };
-    void* launch_arguments[] = {&arguments};
-    const driver::LaunchConfig config{
-        .grid_x = plan.grid, .block_x = plan.block, .shared_bytes = plan.shared_bytes};
-    const char* label = kernels.program->name().c_str();
-    const auto launch = [&](driver::KernelHandle kernel) {
-        driver::launch(api, kernel, config, stream, launch_arguments, label);
-    };
-
-    if (plan.workspace_bytes == 0) {
-        launch(kernels.first);
-        return;
-    }
-    const StreamWorkspace workspace(module, stream, plan.workspace_bytes);
-    arguments.ranges = std::bit_cast<void*>(workspace.address());
-    launch(kernels.first);
-    launch(kernels.second);
+    Call(task, module, stream, device_random).run();
 }
 
 }  // namespace opforge::runtime

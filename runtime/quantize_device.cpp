@@ -1,5 +1,6 @@
 #include "quantize_device.hpp"
 #include "device_call.hpp"
+#include "random_arguments.hpp"
 
 #include <opforge/driver/launch.hpp>
 #include <opforge/kernels/quantize_arguments.cuh>
@@ -85,9 +86,8 @@ void quantize_on_device(const char* op, const QuantizeTask& task, int device, St
         .bits = static_cast<unsigned>(task.bits),
         .err_beta = task.err_beta,
         .err_keep = 1.0F - task.err_beta,
-        .seed = task.random.seed,
-        .offset = task.random.offset,
-        .device_random = std::bit_cast<const unsigned long long*>(device_random),
+        .random = task.stochastic ? random_arguments(task.random, device_random)
+                                  : kernels::RandomArguments{},
     };
     void* launch_arguments[] = {&arguments};
     const driver::LaunchConfig config{.grid_x = plan.grid, .block_x = plan.block};

@@ -1,3 +1,5 @@
+#include "stream_boards.hpp"
+
 #include <opforge/driver/errors.hpp>
 #include <opforge/runtime/quantizer_module.hpp>
 
@@ -12,10 +14,16 @@ namespace opforge::runtime {
 QuantizerModule::QuantizerModule(std::shared_ptr<const builder::OpBuilder> builder,
                                  const driver::DriverApi& api, int device)
     : builder_(std::move(builder)), api_(&api), device_(driver::device_info(api, device)),
+      only_device_(driver::device_count(api) == 1),
       facts_{.multiprocessors = device_.multiprocessors,
              .max_threads_per_block = device_.max_threads_per_block,
              .shared_bytes_per_block = device_.shared_bytes_per_block_optin,
-             .shared_bytes_per_multiprocessor = device_.shared_bytes_per_multiprocessor} {}
+             .shared_bytes_per_multiprocessor = device_.shared_bytes_per_multiprocessor,
+             .max_threads_per_multiprocessor = device_.max_threads_per_multiprocessor,
+             .cooperative_launch = device_.cooperative_launch,
+             .cluster_launch = device_.cluster_launch},
+      boards_(std::make_unique<StreamBoards>(api, device_.memory_pools, most_board_bytes(facts_))) {
+}
 
 QuantizerModule::~QuantizerModule() {
     for (auto& slot : slots_) {
@@ -53,11 +61,13 @@ namespace {
 
 constexpr int kMaxDevices = 64;
 
+// Apart from the registry, which is made on first use: finding a module is one atomic load.
+constinit std::array<std::atomic<QuantizerModule*>, kMaxDevices> modules{};
+
 struct Registry {
-    std::mutex mutex;  // guards making and dropping; finding a module is one atomic load
+    std::mutex mutex;  // guards making and dropping modules
     builder::BuilderContext context;
     std::shared_ptr<const builder::OpBuilder> builder;
-    std::array<std::atomic<QuantizerModule*>, kMaxDevices> modules{};
 };
 
 // Never destroyed: a destructor at exit would unload kernels after the driver's own teardown.
@@ -67,7 +77,7 @@ Registry& registry() {
 }
 
 void drop_modules(Registry& all) {
-    for (auto& slot : all.modules) {
+    for (auto& slot : modules) {
         delete slot.exchange(nullptr, std::memory_order_acq_rel);
     }
     all.builder.reset();
@@ -85,7 +95,7 @@ QuantizerModule& make_module(int device) {
             "the device's number and CUDA_VISIBLE_DEVICES",
             device, present));
     }
-    auto& slot = all.modules[static_cast<std::size_t>(device)];
+    auto& slot = modules[static_cast<std::size_t>(device)];
     if (QuantizerModule* ready = slot.load(std::memory_order_acquire)) {
         return *ready;
     }
@@ -101,8 +111,8 @@ QuantizerModule& make_module(int device) {
 
 QuantizerModule& quantizer_module(int device) {
     if (device >= 0 && device < kMaxDevices) {
-        if (QuantizerModule* ready = registry().modules[static_cast<std::size_t>(device)].load(
-                std::memory_order_acquire)) {
+        if (QuantizerModule* ready =
+                modules[static_cast<std::size_t>(device)].load(std::memory_order_acquire)) {
             return *ready;
         }
     }

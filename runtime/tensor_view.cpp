@@ -34,26 +34,6 @@ std::string_view to_string(Dtype dtype) noexcept {
     return "unknown";
 }
 
-std::size_t size_bytes(Dtype dtype) noexcept {
-    switch (dtype) {
-    case Dtype::int8:
-    case Dtype::uint8:
-    case Dtype::boolean:
-        return 1;
-    case Dtype::float16:
-    case Dtype::bfloat16:
-    case Dtype::int16:
-        return 2;
-    case Dtype::float32:
-    case Dtype::int32:
-        return 4;
-    case Dtype::float64:
-    case Dtype::int64:
-        return 8;
-    }
-    return 1;
-}
-
 Shape::Shape(std::initializer_list<std::int64_t> dimensions)
     : Shape(std::span<const std::int64_t>(dimensions.begin(), dimensions.size())) {}
 

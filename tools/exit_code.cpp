@@ -7,9 +7,10 @@
 namespace opforge::tools {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, ExitCode>, 9> kCodes = {{
+constexpr std::array<std::pair<std::string_view, ExitCode>, 10> kCodes = {{
     {"UsageError", ExitCode::usage},
     {"InvalidArgument", ExitCode::usage},
+    {"IntegrityError", ExitCode::check_failed},
     {"InputError", ExitCode::bad_input},
     {"UnsupportedDtype", ExitCode::bad_input},
     {"OfflineMiss", ExitCode::offline_miss},

@@ -1,3 +1,3 @@
 #define OPFORGE_HOST_KERNELS kFakeQuantizeAvx2
 #define OPFORGE_HOST_INSTRUCTIONS "avx2"
-#include "fake_quantize_kernels.inl"
+#include "fake_quantize_simd.inl"

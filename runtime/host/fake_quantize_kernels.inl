@@ -8,6 +8,8 @@
 
 #include "range.inl"
 
+#include "group_codec.inl"
+
 namespace opforge::runtime::host {
 namespace {
 
@@ -25,34 +27,8 @@ struct Loops {
                                                       count);
     }
 
-    /// What turns an element of one group into its quantized self. A poisoned group has a NaN
-    /// factor.
-    struct Codec {
-        float low = 0;    // asymmetric
-        float step = 0;   // asymmetric: step; symmetric: inverse of the scale
-        float scale = 0;  // asymmetric: inverse of the step; symmetric: scale
-    };
-    static Codec codec(const FakeQuantizeTask& task, RangeKeys range) {
-        constexpr float kLargest = 3.402823466e+38F;
-        const float nan = as_float(0x7fc00000U);
-        const auto levels = static_cast<double>(task.levels());
-        Codec result;
-        if constexpr (kAsymmetric) {
-            result.low = value_of<Element>(range.low);
-            const float width = value_of<Element>(range.high) - result.low;
-            result.step = static_cast<float>((static_cast<double>(width) + 1e-5) / levels);
-            result.scale = 1.0F / result.step;
-            result.step = __builtin_fabsf(width) <= kLargest ? result.step : nan;
-        } else {
-            const float width = 2.0F * Element::widen(static_cast<Raw>(range.high));
-            result.scale = static_cast<float>(levels / (static_cast<double>(width) + 1e-5));
-            result.step = width <= kLargest ? 1.0F / result.scale : nan;
-        }
-        return result;
-    }
-
     template <bool kStochastic>
-    static void apply_with(const FakeQuantizeTask& task, const Codec& by, i64 first, i64 count) {
+    static void apply_with(const FakeQuantizeTask& task, const GroupCodec& by, i64 first, i64 count) {
         const float code_min = task.code_min();
         const float code_max = task.code_max();
         // Through buffers of its own: input and output may be the same memory, which keeps a
@@ -89,7 +65,8 @@ struct Loops {
     }
 
     static void apply(const FakeQuantizeTask& task, RangeKeys range, i64 first, i64 count) {
-        const Codec by = codec(task, range);
+        const GroupCodec by =
+            group_codec<Element, kAsymmetric>(static_cast<double>(task.levels()), range);
         if (task.stochastic) {
             apply_with<true>(task, by, first, count);
         } else {

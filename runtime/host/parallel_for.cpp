@@ -1,12 +1,12 @@
 #include "parallel_for.hpp"
 
+#include "worker_pool.hpp"
+
 #include <algorithm>
 #include <atomic>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
-#include <vector>
 
 #include <sched.h>
 
@@ -27,7 +27,7 @@ void parallel_for(std::int64_t items, int threads, const std::function<void(std:
     std::atomic<std::int64_t> next{0};
     std::mutex mutex;
     std::exception_ptr failure;
-    const auto work = [&] {
+    const std::function<void()> work = [&] {
         try {
             for (std::int64_t item = next++; item < items; item = next++) {
                 body(item);
@@ -38,16 +38,9 @@ void parallel_for(std::int64_t items, int threads, const std::function<void(std:
             failure = failure ? failure : std::current_exception();
         }
     };
-    {
-        std::vector<std::jthread> helpers;
-        try {
-            for (std::int64_t i = 1; i < wanted; ++i) {
-                helpers.emplace_back(work);
-            }
-        } catch (const std::system_error&) {
-            // No more threads to be had (a process limit): those that started, and this one, do the
-            // work.
-        }
+    if (wanted > 1) {
+        WorkerPool::of_process().run(work, static_cast<int>(wanted) - 1);
+    } else {
         work();
     }
     if (failure) {

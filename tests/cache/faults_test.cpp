@@ -163,9 +163,13 @@ TEST_CASE("whichever call of a warm start fails, the entry stays and the op is s
 TEST_CASE("whichever call fails while an entry is replaced, the old or the new one is there",
           "[faults]") {
     const test::LogCapture log;
+    const bool can_exchange = GENERATE(true, false);
     for_every_call([&](test::FaultyFileSystem& files, std::uint64_t n) {
         const test::TemporaryDirectory directory;
         DirectoryStore(directory.path(), files).publish(build().manifest, build().artifact);
+        if (!can_exchange) {
+            files.forbid_exchange();
+        }
         files.fail_call(n, EIO);
         {
             Cache cache({directory.path(), false}, files);
@@ -181,6 +185,32 @@ TEST_CASE("whichever call fails while an entry is replaced, the old or the new o
         CHECK((found.entry->artifact == build().artifact ||
                found.entry->artifact == build_other().artifact));
     });
+}
+
+TEST_CASE("a process that dies at any call of replacing an entry leaves the old or the new one",
+          "[faults]") {
+    const test::LogCapture log;
+    const bool can_exchange = GENERATE(true, false);
+    std::uint64_t misses = 0;
+    for_every_call([&](test::FaultyFileSystem& files, std::uint64_t n) {
+        const test::TemporaryDirectory directory;
+        DirectoryStore(directory.path(), files).publish(build().manifest, build().artifact);
+        if (!can_exchange) {
+            files.forbid_exchange();
+        }
+        files.fail_from(n, EIO);
+        {
+            Cache cache({directory.path(), false}, files);
+            static_cast<void>(cache.rebuild(sample_lookup(), build_other));
+        }
+        files.heal();
+        const auto found = look(directory.path());
+        misses += found.entry ? 0U : 1U;
+        CHECK((!found.entry || found.entry->artifact == build().artifact ||
+               found.entry->artifact == build_other().artifact));
+    });
+    // In two steps there is one moment between them.
+    CHECK(misses == (can_exchange ? 0U : 1U));
 }
 
 TEST_CASE("whichever call fails while a sound entry is published again, one stays", "[faults]") {

@@ -147,6 +147,20 @@ TEST_CASE("rename_no_replace refuses any directory that is there", "[posix_file_
     CHECK_FALSE(std::filesystem::exists(root / "from"));
 }
 
+TEST_CASE("exchange swaps two directories and refuses a name that is not there",
+          "[posix_file_system]") {
+    const Root root;
+    files().make_directory(root.get(), "a");
+    files().make_directory(root.get(), "b");
+    test::write_file(root / "a" / "file", "first");
+    test::write_file(root / "b" / "file", "second");
+    files().exchange(root.get(), "a", root.get(), "b");
+    CHECK(test::read_file(root / "a" / "file") == "second");
+    CHECK(test::read_file(root / "b" / "file") == "first");
+    CHECK(error_of([&] { files().exchange(root.get(), "a", root.get(), "gone"); }) == ENOENT);
+    CHECK(test::read_file(root / "a" / "file") == "second");
+}
+
 TEST_CASE("rename replaces a file", "[posix_file_system]") {
     const Root root;
     put(root, "old", "old");

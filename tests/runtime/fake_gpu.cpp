@@ -26,6 +26,13 @@ bool has(const FakeLaunch& launch, const char* part) {
     return launch.kernel.find(part) != std::string::npos;
 }
 
+runtime::RandomState random_of(const kernels::RandomArguments& arguments) {
+    if (arguments.device_random != nullptr) {
+        return {arguments.device_random[0], arguments.device_random[1]};
+    }
+    return {arguments.seed, arguments.offset};
+}
+
 int run_fake_quantize(const FakeLaunch& launch) {
     const auto& arguments =
         *static_cast<const kernels::FakeQuantizeArguments*>(launch.arguments[0]);
@@ -38,9 +45,7 @@ int run_fake_quantize(const FakeLaunch& launch) {
     task.bits = static_cast<int>(std::lround(std::log2(arguments.levels)));
     task.stochastic = launch.kernel.find("_sr_") != std::string::npos;
     task.asymmetric = launch.kernel.find("_asym_") != std::string::npos;
-    task.random = arguments.device_random != nullptr
-                      ? runtime::RandomState{arguments.device_random[0], arguments.device_random[1]}
-                      : runtime::RandomState{arguments.seed, arguments.offset};
+    task.random = random_of(arguments.random);
     if (task.code_min() != arguments.code_min || task.code_max() != arguments.code_max) {
         return kInvalidValue;
     }
@@ -67,9 +72,7 @@ int run_quantize(const FakeLaunch& launch) {
     task.swizzle = {arguments.swizzle.pipeline_size, arguments.swizzle.nodes,
                     arguments.swizzle.devices_per_node, arguments.swizzle.contiguous};
     task.stochastic = launch.kernel.starts_with("sr_");
-    task.random = arguments.device_random != nullptr
-                      ? runtime::RandomState{arguments.device_random[0], arguments.device_random[1]}
-                      : runtime::RandomState{arguments.seed, arguments.offset};
+    task.random = random_of(arguments.random);
     if (arguments.err_keep != 1.0F - arguments.err_beta ||
         has(launch, "loco") != (task.error != nullptr) ||
         has(launch, "reduction") != (task.reduction.codes != nullptr)) {

@@ -2,6 +2,7 @@
 #include "sweep.hpp"
 
 #include "host/fake_quantize_kernels.hpp"
+#include "host/instruction_set.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -19,12 +20,10 @@ namespace {
 std::vector<const host::FakeQuantizeKernels*> runnable() {
     std::vector<const host::FakeQuantizeKernels*> sets = {&host::kFakeQuantizeBaseline};
 #if OPFORGE_HOST_X86
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    if (host::best_instruction_set() >= host::InstructionSet::avx2) {
         sets.push_back(&host::kFakeQuantizeAvx2);
     }
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+    if (host::best_instruction_set() >= host::InstructionSet::avx512) {
         sets.push_back(&host::kFakeQuantizeAvx512);
     }
 #endif
@@ -80,4 +79,43 @@ TEST_CASE("every instruction set gives the oracle's bits", "[runtime][property]"
     }
     INFO(first);
     CHECK(failures == 0);
+}
+
+TEST_CASE("large groups and large tensors come out as from the plain loops", "[runtime]") {
+    // Groups beyond a core's cache are gone over backwards, in slices; results of 16 MiB and more
+    // go past the caches, where they lie at vectors' boundaries.
+    constexpr std::int64_t kElements = (std::int64_t{9} << 20U) + 5;
+    std::vector<std::uint16_t> input(static_cast<std::size_t>(kElements));
+    std::uint32_t state = 1;
+    for (std::uint16_t& value : input) {
+        state = state * 1664525U + 1013904223U;
+        value = static_cast<std::uint16_t>(state >> 16U) & 0xbbffU;  // finite, up to 1
+    }
+    std::vector<std::uint16_t> expected(input.size() + 1);
+    std::vector<std::uint16_t> output(input.size() + 1);
+    struct Case {
+        std::int64_t group_size;
+        std::size_t skew;  // of the output, in elements
+        bool stochastic;
+        bool asymmetric;
+    };
+    for (const Case& c : {Case{1000, 0, false, false}, Case{1000, 1, true, true},
+                          Case{200000, 0, false, true}, Case{200001, 1, true, false}}) {
+        runtime::FakeQuantizeTask task;
+        task.input = input.data();
+        task.dtype = runtime::Dtype::float16;
+        task.groups = kElements / c.group_size;
+        task.group_size = c.group_size;
+        task.stochastic = c.stochastic;
+        task.asymmetric = c.asymmetric;
+        task.random = {3, 7};
+        task.output = expected.data() + c.skew;
+        host::kFakeQuantizeBaseline.groups(task, 0, task.groups);
+        task.output = output.data() + c.skew;
+        for (const host::FakeQuantizeKernels* set : runnable()) {
+            CAPTURE(set->instruction_set, c.group_size);
+            set->groups(task, 0, task.groups);
+            CHECK(output == expected);
+        }
+    }
 }

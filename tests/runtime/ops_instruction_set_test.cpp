@@ -2,6 +2,7 @@
 // it would choose.
 #include "ops_sweep.hpp"
 
+#include "host/instruction_set.hpp"
 #include "host/quantize_kernels.hpp"
 
 #include <catch2/catch.hpp>
@@ -19,12 +20,10 @@ namespace {
 std::vector<const host::QuantizeKernels*> runnable() {
     std::vector<const host::QuantizeKernels*> sets = {&host::kQuantizeBaseline};
 #if OPFORGE_HOST_X86
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    if (host::best_instruction_set() >= host::InstructionSet::avx2) {
         sets.push_back(&host::kQuantizeAvx2);
     }
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+    if (host::best_instruction_set() >= host::InstructionSet::avx512) {
         sets.push_back(&host::kQuantizeAvx512);
     }
 #endif

@@ -87,6 +87,14 @@ public:
         change();
         real_.rename_no_replace(from_parent, from, to_parent, to);
     }
+    void exchange(int parent, const std::string& name, int other_parent,
+                  const std::string& other) override {
+        change();
+        if (!can_exchange_) {
+            throw std::system_error(EINVAL, std::generic_category(), "renameat2");
+        }
+        real_.exchange(parent, name, other_parent, other);
+    }
     void remove_file(int parent, const std::string& name) override {
         change();
         real_.remove_file(parent, name);
@@ -103,6 +111,8 @@ public:
         change();
         return opened(real_.open_lock_file(parent, name));
     }
+    /// As a network file system, on which two names cannot change places.
+    void forbid_exchange() { can_exchange_ = false; }
     /// Every lock is refused with `code`, as where a file system knows none.
     void fail_locks(int code) { lock_code_ = code; }
     /// All directories are on a file system of this type, as statfs has it...
@@ -173,6 +183,7 @@ private:
     std::uint64_t last_ = 0;
     int code_ = EIO;
     int lock_code_ = 0;
+    bool can_exchange_ = true;
     std::int64_t type_ = 0;
     std::uint64_t local_device_ = 0;
     std::atomic<std::uint64_t> calls_{0};

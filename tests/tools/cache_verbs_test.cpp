@@ -120,5 +120,145 @@ TEST_CASE("a cache that cannot be read is exit code 6", "[tools]") {
     CHECK(list.error_kind() == "CacheError");
 }
 
+TEST_CASE("verify of a folder that is missing, or is no cache, is bad input", "[tools]") {
+    const OpforgeProgram program;
+    const std::string missing = program.folder() / "missing";
+    CHECK(program.ask({"cache", "verify", missing}).exit_code == 4);
+    CHECK(program.ask({"cache", "verify", "--cache-dir", missing}).exit_code == 4);
+    CHECK_THAT(program.ask({"cache", "verify", missing}).standard_error, Contains(missing));
+    std::filesystem::create_directory(program.folder() / "empty");
+    const auto empty = program.ask({"cache", "verify", program.folder() / "empty"});
+    CHECK(empty.exit_code == 4);
+    CHECK_THAT(empty.standard_error, Contains("it is no kernel cache"));
+    write_file(program.folder() / "file", "");
+    CHECK(program.ask({"cache", "verify", program.folder() / "file"}).exit_code == 4);
+}
+
+TEST_CASE("a sealed folder verifies, is served as a layer, and tells of every change", "[tools]") {
+    const OpforgeProgram program;
+    const std::string root = program.folder() / "layer";
+    const std::filesystem::path entry = publish(root, "first");
+    static_cast<void>(publish(root, "second"));
+    const auto seal = program.ask({"cache", "seal", root}, {{"SOURCE_DATE_EPOCH", "1700000000"}});
+    CHECK(seal.exit_code == 0);
+    CHECK(seal.data().at("entries") == 2);
+    const std::string digest = seal.data().at("sha256");
+
+    const auto verify = program.ask({"cache", "verify", root, "--sha256", digest});
+    CHECK(verify.exit_code == 0);
+    CHECK(verify.data().at("sealed") == true);
+    CHECK(verify.data().at("entries") == 2);
+    CHECK(program.ask({"cache", "verify", root, "--sha256", std::string(64, '0')}).exit_code == 1);
+    CHECK(program.ask({"cache", "verify", root, "--sha256", "12"}).exit_code == 2);
+
+    const auto stats =
+        program.ask({"cache", "stats"}, {{"OPFORGE_LAYERS", root + ";sha256=" + digest}});
+    CHECK(stats.exit_code == 0);
+    REQUIRE(stats.data().at("layers").size() == 2);
+    const tools::Json& layer = stats.data().at("layers").at(0);
+    CHECK(layer.at("usable") == true);
+    CHECK(layer.at("sealed") == true);
+    CHECK(layer.at("entries") == 2);
+    CHECK(layer.at("refused").empty());
+
+    for (const char* verb : {"prune", "clear"}) {
+        const auto refused = program.ask({"cache", verb, "--cache-dir", root});
+        CHECK(refused.exit_code == 6);
+        CHECK_THAT(refused.standard_error, Contains("sealed"));
+    }
+    std::filesystem::permissions(entry.parent_path(), std::filesystem::perms(0700));
+    std::filesystem::permissions(entry, std::filesystem::perms(0700));
+    std::filesystem::remove_all(entry);
+    const auto after = program.ask({"cache", "verify", root});
+    CHECK(after.exit_code == 1);
+    CHECK_THAT(after.standard_error, Contains(entry.filename().string()));
+}
+
+TEST_CASE("seal refuses what is missing, empty or not sound", "[tools]") {
+    const OpforgeProgram program;
+    CHECK(program.ask({"cache", "seal"}).exit_code == 2);
+    CHECK(program.ask({"cache", "seal", program.folder() / "missing"}).exit_code == 4);
+    const std::filesystem::path root = program.folder() / "layer";
+    const std::filesystem::path entry = publish(root, "first");
+    CHECK(program.ask({"cache", "seal", root}, {{"SOURCE_DATE_EPOCH", "now"}}).exit_code == 2);
+    flip_byte(entry / "kernels.cubin", 3);
+    const auto bad = program.ask({"cache", "seal", root});
+    CHECK(bad.exit_code == 1);
+    CHECK(bad.error_kind() == "IntegrityError");
+    CHECK_THAT(bad.standard_error, Contains((entry / "kernels.cubin").string()));
+    std::filesystem::remove_all(entry);
+    CHECK(program.ask({"cache", "seal", root}).exit_code == 4);
+}
+
+TEST_CASE("prune and clear say the same in a dry run, and then do it", "[tools]") {
+    const OpforgeProgram program;
+    const std::string root = program.folder() / "cache";
+    for (const char* name : {"first", "second", "third"}) {
+        static_cast<void>(publish(root, name));
+    }
+    const auto run = [&](std::vector<std::string> arguments) {
+        arguments.insert(arguments.end(), {"--cache-dir", root});
+        return program.ask(arguments);
+    };
+    const auto same = [](const OpforgeProgram::Answer& dry, const OpforgeProgram::Answer& real) {
+        tools::Json expected = dry.data();
+        CHECK(expected.at("dry_run") == true);
+        expected["dry_run"] = false;
+        CHECK(real.data() == expected);
+    };
+    const std::uint64_t bytes = run({"cache", "list"}).data().at("bytes");
+    const std::string most = std::to_string(bytes - 1);
+    const auto dry = run({"cache", "prune", "--max-size", most, "--dry-run"});
+    CHECK(dry.data().at("removed").at("entries") == 1);
+    CHECK(run({"cache", "list"}).data().at("entries").size() == 3);
+    same(dry, run({"cache", "prune", "--max-size", most}));
+    CHECK(run({"cache", "list"}).data().at("entries").size() == 2);
+    CHECK(run({"cache", "prune"}).data().at("removed").at("entries") == 0);
+    CHECK(run({"cache", "prune", "--max-size", "big"}).exit_code == 2);
+
+    const auto dry_clear = run({"cache", "clear", "--dry-run"});
+    CHECK(dry_clear.data().at("removed").at("entries") == 2);
+    same(dry_clear, run({"cache", "clear", "--yes"}));
+    CHECK(run({"cache", "list"}).data().at("entries").empty());
+    CHECK(run({"cache", "clear"}).exit_code == 0);
+}
+
+TEST_CASE("stats tells of the cap, of what is there and of what is wrong with it", "[tools]") {
+    const OpforgeProgram program;
+    const std::string root = program.folder() / "cache";
+    static_cast<void>(publish(root, "first"));
+    flip_byte(publish(root, "second") / "manifest.json", 20);
+    const auto stats = program.ask(
+        {"cache", "stats", "--cache-dir", root},
+        {{"OPFORGE_CACHE_MAX_SIZE", "512M"}, {"OPFORGE_LAYERS", "/nonexistent/layer:relative"}});
+    CHECK(stats.exit_code == 0);
+    CHECK(stats.data().at("entries") == 1);
+    CHECK(stats.data().at("max_bytes") == 536870912);
+    CHECK(stats.data().at("max_entries") == 20000);
+    const tools::Json& layers = stats.data().at("layers");
+    REQUIRE(layers.size() == 3);
+    CHECK(layers.at(0).at("usable") == false);
+    CHECK_THAT(layers.at(0).at("reason").get<std::string>(), Contains("No such file"));
+    CHECK_THAT(layers.at(1).at("reason").get<std::string>(), Contains("absolute"));
+    CHECK(layers.at(2).at("kind") == "user_directory");
+    CHECK(layers.at(2).at("refused").at("malformed") == 1);
+    CHECK(program.ask({"cache", "stats"}, {{"OPFORGE_CACHE_MAX_SIZE", "big"}}).exit_code == 2);
+}
+
+TEST_CASE("verify with --expect-all-hits names every program that a layer lacks", "[tools]") {
+    const OpforgeProgram program;
+    const std::string root = program.folder() / "layer";
+    static_cast<void>(publish(root, "first"));
+    const auto verify =
+        program.ask({"cache", "verify", root, "--expect-all-hits", "--arch", "sm_90"});
+    CHECK(verify.exit_code == 1);
+    CHECK(verify.error_kind() == "CheckFailed");
+    const auto expected = verify.data().at("expected").get<std::size_t>();
+    CHECK(expected > 10);
+    CHECK(verify.data().at("missing").size() == expected);
+    CHECK(verify.data().at("bad").empty());
+    CHECK(program.ask({"cache", "verify", root, "--arch", "sm_90"}).exit_code == 2);
+}
+
 }  // namespace
 }  // namespace opforge::test

@@ -15,8 +15,9 @@ tools::ChildResult OpforgeProgram::run(const std::vector<std::string>& arguments
     Variables environment = {{"HOME", folder().string()},
                              {"OPFORGE_CUDA_LIBRARY", (folder() / "no-driver.so").string()}};
     for (const char* name :
-         {"XDG_CACHE_HOME", "OPFORGE_CACHE_DIR", "OPFORGE_POLICY", "OPFORGE_ARCH",
-          "OPFORGE_NVRTC_LIBRARY", "OPFORGE_LOG_LEVEL", "TORCH_CUDA_ARCH_LIST"}) {
+         {"XDG_CACHE_HOME", "OPFORGE_CACHE_DIR", "OPFORGE_LAYERS", "OPFORGE_CACHE_MAX_SIZE",
+          "SOURCE_DATE_EPOCH", "OPFORGE_POLICY", "OPFORGE_ARCH", "OPFORGE_NVRTC_LIBRARY",
+          "OPFORGE_LOG_LEVEL", "TORCH_CUDA_ARCH_LIST"}) {
         environment.emplace_back(name, std::nullopt);
     }
     for (const auto& [name, value] : variables) {

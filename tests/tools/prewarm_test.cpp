@@ -72,6 +72,21 @@ TEST_CASE("prewarm compiles once, then hits, also without any NVRTC", "[tools][n
     CHECK(offline.exit_code == 8);
     CHECK(offline.error_kind() == "OfflineMiss");
     CHECK(offline.data().at("hits") == program_count());
+
+    // Sealed, it serves as in a container that has neither an NVRTC nor a folder to write to.
+    const std::string layer = program.cache_root();
+    REQUIRE(program.ask({"cache", "seal", layer}).exit_code == 0);
+    const auto verify =
+        program.ask({"cache", "verify", layer, "--expect-all-hits", "--arch", "sm_90"});
+    CHECK(verify.exit_code == 0);
+    CHECK(verify.data().at("expected") == program_count());
+    CHECK(verify.data().at("missing").empty());
+    const auto layered = program.ask({"prewarm", "--arch", "sm_90", "--policy", "offline"},
+                                     {{"OPFORGE_LAYERS", layer},
+                                      {"OPFORGE_NVRTC_LIBRARY", kMissing},
+                                      {"OPFORGE_CACHE_DIR", "/proc/none"}});
+    CHECK(layered.exit_code == 0);
+    CHECK(layered.data().at("hits") == program_count());
 }
 
 TEST_CASE("prewarm without an NVRTC and without entries says where it looked", "[tools]") {

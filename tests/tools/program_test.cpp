@@ -55,7 +55,7 @@ TEST_CASE("a usage error is exit code 2, says what was meant, and fits the envel
     CHECK_THAT(complaint({}), Contains("a verb is missing"));
     CHECK_THAT(complaint({"quantise"}), Contains("did you mean \"quantize\"?"));
     CHECK_THAT(complaint({"cache", "verfy"}), Contains("did you mean \"verify\"?"));
-    CHECK_THAT(complaint({"cache"}), Contains("list, show, verify"));
+    CHECK_THAT(complaint({"cache"}), Contains("list, show, stats, verify"));
     CHECK_THAT(complaint({"quantize", "x", "--bist", "4"}), Contains("did you mean \"--bits\"?"));
     CHECK_THAT(complaint({"quantize"}), Contains("FILE is required"));
     CHECK_THAT(complaint({"quantize", "x", "--bits", "four", "--groups", "1"}), Contains("--bits"));
@@ -207,7 +207,8 @@ TEST_CASE("the report lists every function of the op table, its programs and its
     }
     CHECK(functions.at(0).at("programs") ==
           tools::Json{"ds_quantize_fp16_groups", "ds_quantize_fp16_block", "ds_quantize_fp16_any",
-                      "ds_quantize_fp16_split"});
+                      "ds_quantize_fp16_split", "ds_quantize_fp16_cluster",
+                      "ds_quantize_fp16_grid"});
     CHECK(functions.at(9).at("bits") == tools::Json{2, 4, 8});
 }
 

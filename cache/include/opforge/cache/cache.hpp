@@ -6,14 +6,18 @@
 
 #include <opforge/cache/cache_root.hpp>
 #include <opforge/cache/directory_store.hpp>
+#include <opforge/cache/layers.hpp>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace opforge::cache {
 
@@ -26,12 +30,14 @@ enum class Policy {
 /// @throws InvalidArgument for any text but "exact", "compatible", "offline".
 [[nodiscard]] OPFORGE_API Policy parse_policy(std::string_view text);
 
-enum class Origin { memory, user_directory, compiled };
+enum class Origin { memory, user_directory, compiled, layer };
 [[nodiscard]] OPFORGE_API std::string_view to_string(Origin origin) noexcept;
 
 struct Counters {
     std::uint64_t memory_hits = 0;
-    std::uint64_t directory_hits = 0;
+    std::uint64_t directory_hits = 0;  // the user's directory
+    std::uint64_t layer_hits = 0;      // read-only layers
+    std::uint64_t layers_skipped = 0;  // missing, foreign or broken, each once
     std::uint64_t misses = 0;
     std::uint64_t compiles = 0;
     std::uint64_t failed_compiles = 0;
@@ -49,6 +55,25 @@ struct Counters {
     std::uint64_t lock_wait_milliseconds = 0;
 };
 
+/// One place that was asked for entries.
+struct LayerStatistics {
+    Origin kind = Origin::layer;  // or user_directory
+    std::filesystem::path path;
+    bool sealed = false;
+    std::string fault;  // why it is passed over; empty: it serves, or was not needed yet
+    std::uint64_t hits = 0;
+    std::uint64_t absent = 0;                        // lookups that found no entry at all
+    std::array<std::uint64_t, kRefusals> refused{};  // entries not served, by Refusal
+    std::uint64_t quarantined = 0;
+};
+
+/// What a cache did since it was made, in this process. Nothing of it is kept on the disk.
+struct Statistics {
+    Counters counters;
+    std::vector<LayerStatistics> layers;  // in the order they are asked, the user's own last
+    std::map<std::string, std::uint64_t> publish_failures;  // by cause: "No space left on device"
+};
+
 /// A wait for another process that compiles the same key.
 struct LockWait {
     std::string program;
@@ -63,6 +88,8 @@ struct Lookup {
     std::optional<Toolchain> toolchain;  // the one that would compile; nullopt where none is known
     Policy policy = Policy::exact;       // exact without a toolchain finds nothing
     Acceptable acceptable;               // empty: everything
+    /// For sealed layers, which say themselves what they hold; nullopt: `policy`.
+    std::optional<Policy> sealed_policy = std::nullopt;
 };
 
 /// What a compile gives. The cache fills in nothing: manifest.artifact must match `artifact`.
@@ -80,6 +107,8 @@ struct Result {
 struct CacheOptions {
     std::optional<std::filesystem::path> directory;  // overrides root selection
     bool memory_only = false;
+    /// Read-only places to look in before the directory. Default: OPFORGE_LAYERS.
+    std::optional<std::vector<LayerSpec>> layers = std::nullopt;
     std::optional<Limits> limits = std::nullopt;  // default: OPFORGE_CACHE_MAX_SIZE, else Limits()
     /// Overrides how long to wait for another process's compile. Default: ten times what the
     /// manifests record, from 10 to 120 seconds; 120 seconds where none does.
@@ -97,7 +126,7 @@ public:
 
     [[nodiscard]] const CacheRoot& root() const noexcept;
 
-    /// Memory, then the directory. Never compiles.
+    /// Memory, then the layers, then the directory. Never compiles.
     [[nodiscard]] Result find(const Lookup& lookup);
 
     /// As find; on a miss calls `build` once for each key, publishes, and keeps the bytes in
@@ -111,7 +140,12 @@ public:
     /// `offline` never calls `build` and gives a null entry.
     [[nodiscard]] Result rebuild(const Lookup& lookup, const std::function<Built()>& build);
 
+    /// Moves an entry that cannot be used to quarantine; false where it is not in the user's
+    /// directory. @throws CacheError where the disk refuses.
+    bool quarantine(const Entry& entry);
+
     [[nodiscard]] Counters counters() const noexcept;
+    [[nodiscard]] Statistics statistics() const;
     /// The user's directory; null where the cache is memory only.
     [[nodiscard]] DirectoryStore* directory() noexcept;
 

@@ -10,7 +10,9 @@
 #include <opforge/cache/limits.hpp>
 #include <opforge/cache/manifest.hpp>
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -28,6 +30,7 @@ struct Entry {
     Manifest manifest;
     Bytes artifact;
     std::filesystem::path directory;  // empty where it lives in memory only
+    bool sealed = false;              // a sealed layer's: serves whatever toolchain made it
 };
 
 /// Why an entry was not served. Stable ids, only ever added to.
@@ -40,6 +43,7 @@ enum class Refusal {
     wrong_target,  // another program's, target's or schema's entry under this name
     unacceptable,  // sound, but the caller cannot use it (driver too old)
 };
+inline constexpr std::size_t kRefusals = 7;
 [[nodiscard]] OPFORGE_API std::string_view to_string(Refusal refusal) noexcept;
 
 struct Listed {
@@ -57,7 +61,12 @@ using Acceptable = std::function<bool(const Manifest&)>;
 struct StoreOptions {
     bool read_only = false;  // a layer: nothing is moved, stamped or published
     bool shared = false;     // the user trusts whoever owns it, and that owner's group
-    Limits limits;
+    Limits limits = {};
+    /// Of a sealed layer: why an entry, by its name and its manifest's file, is not what was
+    /// sealed; empty: it is.
+    std::function<std::string(const std::string& name, std::span<const std::byte> manifest_file,
+                              const Manifest& manifest)>
+        vouch = nullptr;
 };
 
 /// Number and bytes (manifests and artifacts) of entries.
@@ -73,6 +82,13 @@ struct Removal {
     std::uint64_t staging = 0;      // abandoned staging folders and notes
     std::uint64_t quarantined = 0;  // entries in quarantine; a prune leaves them
     std::uint64_t old_layouts = 0;  // folders of older versions of opforge
+};
+
+/// What a store holds beside its entries, and where it lies.
+struct Leftovers {
+    std::uint64_t quarantined = 0;
+    std::uint64_t staging = 0;        // also what processes are at work on
+    std::string network_file_system;  // "NFS", ...; empty: a local one
 };
 
 /// How a lookup goes about a network file system.
@@ -97,7 +113,8 @@ public:
         std::shared_ptr<const Entry> entry;  // null: `refusal` says why
         Refusal refusal = Refusal::absent;
         std::string reason;
-        unsigned refused = 0;      // entries seen and not served, of any refusal but `absent`
+        unsigned refused = 0;  // entries seen and not served, of any refusal but `absent`
+        std::array<unsigned, kRefusals> refused_by{};  // the same by refusal
         unsigned quarantined = 0;  // those of them that were moved to quarantine
     };
     /// The entry that `toolchain` made. A bad one is moved to quarantine. Never throws for what is
@@ -145,6 +162,8 @@ public:
     /// Removes every entry, sound or not, and the quarantine. What processes are about to publish
     /// stays. @throws CacheError
     Removal clear(bool dry_run);
+    /// Never throws for what is on the disk.
+    [[nodiscard]] Leftovers leftovers();
     /// What publishing has evicted so far.
     [[nodiscard]] Tally evicted() const noexcept;
 

@@ -67,6 +67,10 @@ public:
     /// Fails with EEXIST or ENOTEMPTY where `to` exists and is not an empty directory.
     virtual void rename_no_replace(int from_parent, const std::string& from, int to_parent,
                                    const std::string& to) = 0;
+    /// Both names exist and change places, in one step. Fails with EINVAL or ENOSYS where the file
+    /// system cannot.
+    virtual void exchange(int parent, const std::string& name, int other_parent,
+                          const std::string& other) = 0;
     virtual void remove_file(int parent, const std::string& name) = 0;
     virtual void remove_directory(int parent, const std::string& name) = 0;
     virtual std::vector<std::string> list(int directory) = 0;

@@ -47,9 +47,19 @@ public:
 };
 
 namespace driver {
-/// Throws DriverError unless `result` is success.
+[[noreturn]] OPFORGE_API void throw_driver_error(const DriverApi& api, int result,
+                                                 const char* call);
+
+/// Throws DriverError unless `result` is success. Costs a comparison where it is: also on the path
+/// of every call.
+inline void check(const DriverApi& api, int result, const char* call) {
+    if (result != 0) {
+        throw_driver_error(api, result, call);
+    }
+}
+/// With what the call was about.
 OPFORGE_API void check(const DriverApi& api, int result, const char* call,
-                       const std::string& subject = {});
+                       const std::string& subject);
 }  // namespace driver
 
 }  // namespace opforge

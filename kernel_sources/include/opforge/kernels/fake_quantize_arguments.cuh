@@ -3,6 +3,7 @@
 #pragma once
 
 #include "opforge/kernels/group_launch.cuh"
+#include "opforge/kernels/random_arguments.cuh"
 
 namespace opforge::kernels {
 
@@ -14,11 +15,10 @@ struct FakeQuantizeArguments {
     float inverse_levels;
     float code_min;  // symmetric: -2^(bits-1); asymmetric: 0
     float code_max;  // symmetric: 2^(bits-1) - 1; asymmetric: 2^bits - 1
-    unsigned long long seed;
-    unsigned long long offset;
-    const unsigned long long*
-        device_random;  // {seed, offset} in device memory instead of the two above; or null
-    void* ranges;       // kernels `range`, `apply`: groups * slices ranges of at most 8 bytes
+    RandomArguments random;
+    void* ranges;  // kernels `range`, `apply`: groups * slices ranges of at most 8 bytes
+    unsigned long long* board;  // kernel `grid`: two times the blocks' ranges, a word in 8 bytes
+    unsigned tag;               // kernel `grid`: of the first round
 };
 
 }  // namespace opforge::kernels

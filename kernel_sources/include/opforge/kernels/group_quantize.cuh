@@ -16,8 +16,8 @@
 #include "opforge/kernels/group_parameters.cuh"
 #include "opforge/kernels/group_slice.cuh"
 #include "opforge/kernels/octet.cuh"
-#include "opforge/kernels/philox.cuh"
 #include "opforge/kernels/quantize_arguments.cuh"
+#include "opforge/kernels/random.cuh"
 #include "opforge/kernels/range.cuh"
 
 namespace opforge {
@@ -76,12 +76,7 @@ struct GroupQuantizer {
                                       const QuantizeArguments& arguments, Loaded loaded) {
         const u32 bits = arguments.bits;
         const CodeBounds bounds(bits, by.poisoned);
-        u64 seed = arguments.seed;
-        u64 offset = arguments.offset;
-        if (kStochastic && arguments.device_random != nullptr) {
-            seed = arguments.device_random[0];
-            offset = arguments.device_random[1];
-        }
+        const Random<kStochastic> random(arguments.random);
         const i64 group_size = arguments.launch.group_size;
         // A group fills whole bytes, and so does an octet.
         unsigned char* const codes = arguments.codes + out * (group_size * bits / 8);
@@ -99,12 +94,11 @@ struct GroupQuantizer {
                 scaled[i] = by.position(loaded.values.value[i]);
             }
             if (kStochastic) {
-                float units[8];
-                random_units(seed, offset + static_cast<u64>(slice.group * group_size + place),
-                             units);
+                float draws[8];
+                random.draw_at(slice.group * group_size + place, draws);
 #pragma unroll
                 for (int i = 0; i < 8; ++i) {
-                    code[i] = rounded_bits(bounds.stochastic(scaled[i], units[i]));
+                    code[i] = rounded_bits(bounds.stochastic(scaled[i], draws[i]));
                 }
             } else {
 #pragma unroll

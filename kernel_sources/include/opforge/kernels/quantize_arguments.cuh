@@ -3,6 +3,7 @@
 #pragma once
 
 #include "opforge/kernels/group_launch.cuh"
+#include "opforge/kernels/random_arguments.cuh"
 
 namespace opforge::kernels {
 
@@ -36,9 +37,7 @@ struct QuantizeArguments {
     unsigned bits;
     float err_beta;
     float err_keep;  // 1 - err_beta
-    unsigned long long seed;
-    unsigned long long offset;
-    const unsigned long long* device_random;  // {seed, offset} instead of the two above; or null
+    RandomArguments random;
 };
 
 struct DequantizeArguments {

@@ -19,6 +19,8 @@
 
 namespace opforge::runtime {
 
+class StreamBoards;
+
 /// The kernels of one program, in the order in which they are launched.
 struct ProgramKernels {
     driver::KernelHandle first = nullptr;
@@ -36,9 +38,13 @@ public:
 
     [[nodiscard]] const driver::DriverApi& api() const noexcept { return *api_; }
     [[nodiscard]] const driver::DeviceInfo& device() const noexcept { return device_; }
+    /// Whether the process sees no other: every context is then of this one.
+    [[nodiscard]] bool is_only_device() const noexcept { return only_device_; }
     /// What launch plans ask of the device.
     [[nodiscard]] const PlanFacts& facts() const noexcept { return facts_; }
     [[nodiscard]] const builder::OpBuilder& builder() const noexcept { return *builder_; }
+    /// Memory that cooperative launches need, one for each stream.
+    [[nodiscard]] StreamBoards& boards() noexcept { return *boards_; }
 
     /// The loaded kernels, or null: one atomic load.
     template <class Variant>
@@ -62,7 +68,9 @@ private:
     std::shared_ptr<const builder::OpBuilder> builder_;
     const driver::DriverApi* api_;
     driver::DeviceInfo device_;
+    bool only_device_;
     PlanFacts facts_;
+    std::unique_ptr<StreamBoards> boards_;
     std::array<std::atomic<const ProgramKernels*>,
                FakeQuantizeVariant::kCount + CodesVariant::kCount>
         slots_{};

@@ -27,7 +27,25 @@ enum class Dtype : std::uint8_t {
 };
 /// numpy's name ("float16"), or "bfloat16".
 [[nodiscard]] OPFORGE_API std::string_view to_string(Dtype dtype) noexcept;
-[[nodiscard]] OPFORGE_API std::size_t size_bytes(Dtype dtype) noexcept;
+[[nodiscard]] constexpr std::size_t size_bytes(Dtype dtype) noexcept {
+    switch (dtype) {
+    case Dtype::int8:
+    case Dtype::uint8:
+    case Dtype::boolean:
+        return 1;
+    case Dtype::float16:
+    case Dtype::bfloat16:
+    case Dtype::int16:
+        return 2;
+    case Dtype::float32:
+    case Dtype::int32:
+        return 4;
+    case Dtype::float64:
+    case Dtype::int64:
+        return 8;
+    }
+    return 1;
+}
 
 struct Device {
     enum class Kind : std::uint8_t { cpu, cuda };
