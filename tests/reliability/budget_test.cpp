@@ -60,18 +60,18 @@ Request neighbour() {
 std::vector<Case> cases() {
     return {
         // Two files, their folder, the shard; and what holds each folder that is made on the way.
-        {"first miss on an empty disk", {9, 1, 40}, [](const auto&) {}, build_sample},
+        {"first miss on an empty disk", {10, 1, 39}, [](const auto&) {}, build_sample},
         // Two files, their folder, the shard.
-        {"miss", {4, 1, 26}, [](const auto& root) { publish(root, neighbour()); }, build_sample},
+        {"miss", {4, 1, 32}, [](const auto& root) { publish(root, neighbour()); }, build_sample},
         {"warm hit",
-         {0, 0, 4},
+         {0, 0, 3},
          [](const auto& root) { publish(root, sample_request()); },
          [](const auto& root) {
              Cache cache({root, false});
              static_cast<void>(cache.find(sample_lookup()));
          }},
         {"idle prune",
-         {0, 0, 12},
+         {0, 0, 19},
          [](const auto& root) { publish(root, sample_request()); },
          [](const auto& root) { static_cast<void>(DirectoryStore(root).prune(false)); }},
     };

@@ -51,7 +51,7 @@ struct Shared {
 };
 
 Built built_of(std::size_t key) {
-    return sample_built(sample_request("p" + std::to_string(key)), sample_toolchain(),
+    return sample_built(sample_request(fmt::format("p{}", key)), sample_toolchain(),
                         20'000 + key * (kLargest - 20'000) / kKeys);
 }
 
@@ -178,7 +178,7 @@ TEST_CASE("a prune removes exactly what is above its caps", "[churn]") {
             DirectoryStore store(directory.path() / "root");
             std::uint64_t bytes = 0;
             for (std::uint64_t i = 0; i < entries; ++i) {
-                const Built built = sample_built(sample_request("p" + std::to_string(i)));
+                const Built built = sample_built(sample_request(fmt::format("p{}", i)));
                 store.publish(built.manifest, built.artifact);
                 bytes += to_canonical_json(built.manifest).size() + built.artifact.size();
             }

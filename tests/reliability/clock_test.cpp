@@ -9,6 +9,7 @@
 #include "support/log_capture.hpp"
 
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 
 #include <chrono>
 #include <functional>
@@ -29,7 +30,7 @@ constexpr const char* kRoot = "/disk/root";
 constexpr hours kTenYears{24 * 3653};
 
 Request request_of(int key) {
-    return sample_request("p" + std::to_string(key));
+    return sample_request(fmt::format("p{}", key));
 }
 
 class Machine {

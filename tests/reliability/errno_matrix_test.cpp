@@ -32,6 +32,8 @@ constexpr auto kErrors = std::to_array<std::pair<int, const char*>>({
     {ETXTBSY, "ETXTBSY"},
 });
 
+constexpr std::uint64_t kShortPart = 16;
+
 void run_point(const Operation& operation, const TracedCall& call, const Injection& injection,
                const std::string& code, SuiteRecord& record) {
     const Scene scene(operation);
@@ -68,8 +70,8 @@ void run_matrix(Form form) {
             const TracedCall& call = whole.calls[index - 1];
             for (const auto& [code, name] : kErrors) {
                 for (const FaultKind kind : {FaultKind::fail_once, FaultKind::fail_on}) {
-                    // The short form takes another eighth with every seed.
-                    if (form == Form::brief && ++point % (8 * kSlowdown) != 0) {
+                    // The short form takes another part with every seed.
+                    if (form == Form::brief && ++point % (kShortPart * kSlowdown) != 0) {
                         continue;
                     }
                     record.count(name);

@@ -51,6 +51,10 @@ public:
                            const std::string& to) override {
         real_.rename_no_replace(from_parent, from, to_parent, to);
     }
+    void exchange(int parent, const std::string& name, int other_parent,
+                  const std::string& other) override {
+        real_.exchange(parent, name, other_parent, other);
+    }
     void remove_file(int parent, const std::string& name) override {
         real_.remove_file(parent, name);
     }

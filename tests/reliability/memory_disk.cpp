@@ -310,6 +310,17 @@ void MemoryDisk::rename_no_replace(int from_parent, const std::string& from, int
     move(from_parent, from, to_parent, to);
 }
 
+void MemoryDisk::exchange(int parent, const std::string& name, int other_parent,
+                          const std::string& other) {
+    const std::lock_guard lock(mutex_);
+    called("exchange");
+    const Effect effect = NameMoved{open(parent).node,       name,
+                                    open(other_parent).node, other,
+                                    lookup(parent, name),    lookup(other_parent, other)};
+    apply(nodes_, effect, Outcome::kept);
+    record(effect);
+}
+
 void MemoryDisk::remove_file(int parent, const std::string& name) {
     const std::lock_guard lock(mutex_);
     called("remove_file");

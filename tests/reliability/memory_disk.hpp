@@ -69,7 +69,7 @@ using Effect = std::variant<NameAdded, NameRemoved, NameMoved, DataWritten, Stam
 struct Synced {
     Inode node;
 };
-/// What a caller was told, or told the disk: "acknowledged <name>", "given up <name>".
+/// What a caller was told, or told the disk: "acknowledged <name>".
 struct Mark {
     std::string text;
 };
@@ -116,6 +116,8 @@ public:
                 const std::string& to) override;
     void rename_no_replace(int from_parent, const std::string& from, int to_parent,
                            const std::string& to) override;
+    void exchange(int parent, const std::string& name, int other_parent,
+                  const std::string& other) override;
     void remove_file(int parent, const std::string& name) override;
     void remove_directory(int parent, const std::string& name) override;
     std::vector<std::string> list(int directory) override;

@@ -74,6 +74,13 @@ public:
                                     "renameat2");
         }
     }
+    void exchange(int parent, const std::string& name, int other_parent,
+                  const std::string& other) override {
+        if (is_remote(parent)) {
+            throw std::system_error(EINVAL, std::generic_category(), "renameat2");
+        }
+        ForwardingFileSystem::exchange(parent, name, other_parent, other);
+    }
     void close(int descriptor) noexcept override {
         remote_.erase(descriptor);
         ForwardingFileSystem::close(descriptor);

@@ -74,6 +74,11 @@ public:
         step();
         ForwardingFileSystem::rename_no_replace(from_parent, from, to_parent, to);
     }
+    void exchange(int parent, const std::string& name, int other_parent,
+                  const std::string& other) override {
+        step();
+        ForwardingFileSystem::exchange(parent, name, other_parent, other);
+    }
     void remove_file(int parent, const std::string& name) override {
         step();
         ForwardingFileSystem::remove_file(parent, name);

@@ -11,6 +11,7 @@
 #include "support/temporary_directory.hpp"
 
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -61,7 +62,7 @@ void complain(Share& share, const std::string& text) {
 
 // The oracle: a key's bytes are its number's, and a rebuild's are longer by a multiple of 64.
 Built built_of(std::size_t key, std::size_t version) {
-    return sample_built(sample_request("p" + std::to_string(key)), sample_toolchain(),
+    return sample_built(sample_request(fmt::format("p{}", key)), sample_toolchain(),
                         500 + key + 64 * version);
 }
 bool is_right(std::size_t key, const Bytes& artifact) {
@@ -114,7 +115,7 @@ void work(const fs::path& root, std::uint64_t seed, Share& share) {
         for (int i = 0; i < 30; ++i) {
             ::alarm(kStuckSeconds);
             const std::size_t key = random() % kKeys;
-            const Lookup lookup = sample_lookup(sample_request("p" + std::to_string(key)));
+            const Lookup lookup = sample_lookup(sample_request(fmt::format("p{}", key)));
             const std::size_t version = random() % 8;
             try {
                 Result result;
@@ -269,7 +270,7 @@ void run_soak(std::chrono::seconds duration, std::uint64_t least_kills, Form for
             options.limits = Limits{0, 0};
             Cache cache(options);
             const Result result =
-                cache.find_or_build(sample_lookup(sample_request("p" + std::to_string(key))),
+                cache.find_or_build(sample_lookup(sample_request(fmt::format("p{}", key))),
                                     [&] { return built_of(key, 0); });
             if (!result.entry || !is_right(key, result.entry->artifact)) {
                 record.violation("after: wrong bytes");
