@@ -27,11 +27,11 @@ void warn_of_unknown_variables() {
     if (done.test_and_set()) {
         return;
     }
-    constexpr std::array<std::string_view, 11> kKnown = {
+    constexpr std::array<std::string_view, 12> kKnown = {
         "OPFORGE_CACHE_DIR",  "OPFORGE_LAYERS",        "OPFORGE_CACHE_MAX_SIZE",
         "OPFORGE_POLICY",     "OPFORGE_NVRTC_LIBRARY", "OPFORGE_ARCH",
         "OPFORGE_JOBS",       "OPFORGE_LOG_LEVEL",     "OPFORGE_PROFILE",
-        "OPFORGE_GOLDEN_DIR", "OPFORGE_CUDA_LIBRARY"};
+        "OPFORGE_GOLDEN_DIR", "OPFORGE_CUDA_LIBRARY",  "OPFORGE_KEEP_DIR"};
     for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
         const std::string_view text(*entry);
         const std::string_view name = text.substr(0, text.find('='));

@@ -138,6 +138,9 @@ public:
             fail(job, compiled.log.empty() ? api.get_error_string(result) : compiled.log);
         }
         compiled.artifact = artifact(api, program, job);
+        if (job.keep_ptx) {
+            compiled.ptx = ptx(api, program);
+        }
         compiled.kernels = records(api, program, job, compiled);
         compiled.microseconds = std::chrono::duration_cast<std::chrono::microseconds>(
                                     std::chrono::steady_clock::now() - start)
@@ -218,6 +221,16 @@ private:
         if (result != NVRTC_SUCCESS) {
             fail(job, api.get_error_string(result));
         }
+    }
+
+    // Empty where NVRTC has none to give: for people only, so never a failure.
+    static std::string ptx(const NvrtcApi& api, const Program& program) {
+        std::size_t size = 0;
+        if (api.get_ptx_size(program.get(), &size) != NVRTC_SUCCESS) {
+            return {};
+        }
+        std::string text(size, '\0');
+        return api.get_ptx(program.get(), text.data()) == NVRTC_SUCCESS ? text : std::string();
     }
 
     static Bytes artifact(const NvrtcApi& api, const Program& program, const CompileJob& job) {

@@ -1,4 +1,5 @@
 #include "architectures.hpp"
+#include "kept_code.hpp"
 
 #include <opforge/base/environment.hpp>
 #include <opforge/base/fork_safe_mutex.hpp>
@@ -136,18 +137,22 @@ driver::KernelHandle LoadedProgram::kernel(std::string_view public_name) const {
 LoadedOp::LoadedOp(std::string name, std::vector<std::shared_ptr<const LoadedProgram>> programs)
     : name_(std::move(name)), programs_(std::move(programs)) {}
 
-driver::KernelHandle LoadedOp::kernel(std::string_view public_name) const {
+const LoadedProgram& LoadedOp::program_of(std::string_view kernel) const {
     for (const auto& program : programs_) {
         const auto& records = program->manifest().kernels;
         const bool has =
             std::any_of(records.begin(), records.end(),
-                        [&](const cache::KernelRecord& one) { return one.name == public_name; });
+                        [&](const cache::KernelRecord& one) { return one.name == kernel; });
         if (has) {
-            return program->kernel(public_name);
+            return *program;
         }
     }
     throw InvalidArgument(
-        fmt::format("op {}: none of its programs has a kernel `{}`", name_, public_name));
+        fmt::format("op {}: none of its programs has a kernel `{}`", name_, kernel));
+}
+
+driver::KernelHandle LoadedOp::kernel(std::string_view public_name) const {
+    return program_of(public_name).kernel(public_name);
 }
 
 struct OpBuilder::Implementation {
@@ -184,6 +189,14 @@ struct OpBuilder::Implementation {
         return *source;
     }
 
+    [[nodiscard]] std::optional<KeptCode> kept_code(const ProgramSpec& spec,
+                                                    const Target& target) const {
+        if (!context().keep_directory) {
+            return std::nullopt;
+        }
+        return KeptCode(*context().keep_directory, builder.name(), spec.name, target.name());
+    }
+
     // What the cache calls on a miss.
     [[nodiscard]] cache::Built compile(const ProgramSpec& spec, const Target& target,
                                        const cache::Toolchain& toolchain) const {
@@ -197,7 +210,15 @@ struct OpBuilder::Implementation {
         job.kernels = spec.kernels;
         job.target = target;
         job.toolchain = toolchain;
+        const std::optional<KeptCode> kept = kept_code(spec, target);
+        job.keep_ptx = kept.has_value() && !target.ptx;
         CompiledProgram compiled = context().compiler->compile(job);
+        if (kept) {
+            kept->keep_log(compiled.log);
+            if (!compiled.ptx.empty()) {
+                kept->keep_ptx(compiled.ptx);
+            }
+        }
         cache::Built built;
         built.manifest.request = builder.request(spec, target);
         built.manifest.toolchain = toolchain;
@@ -253,6 +274,9 @@ struct OpBuilder::Implementation {
             auto program = std::make_shared<const LoadedProgram>(
                 spec.name, target, std::move(library), entry.manifest, found.origin, since(start));
             report(*program, entry);
+            if (const auto kept = kept_code(spec, target)) {
+                kept->keep_artifact(entry.artifact, target.ptx);
+            }
             return program;
         } catch (const DriverError& error) {
             if (found.origin == cache::Origin::compiled) {
@@ -429,6 +453,9 @@ struct OpBuilder::Implementation {
             outcome.compiled = result.origin == cache::Origin::compiled;
             outcome.directory = result.entry->directory;
             outcome.size_bytes = result.entry->artifact.size();
+            if (const auto kept = kept_code(spec, outcome.target)) {
+                kept->keep_artifact(result.entry->artifact, outcome.target.ptx);
+            }
         } catch (const Error& error) {
             outcome.error = error.what();
             outcome.error_kind = error.kind();
@@ -504,6 +531,11 @@ OpBuilder::OpBuilder(BuilderContext context)
     }
     if (!context_.compiler) {
         context_.compiler = nvrtc_compiler(context_.cache->root().path);
+    }
+    if (!context_.keep_directory) {
+        if (auto directory = environment("OPFORGE_KEEP_DIR")) {
+            context_.keep_directory = *std::move(directory);
+        }
     }
 }
 

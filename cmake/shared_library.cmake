@@ -13,6 +13,10 @@ function(opforge_link_as_shared target output)
     -Wl,-z,nodelete
     # A second opforge of the process, linked statically into some plugin, must not answer our own calls.
     -Wl,-Bsymbolic-functions)
+  if(NOT OPFORGE_SANITIZE)  # a sanitizer's runtime comes with the program
+    # A public declaration without OPFORGE_API stops the build here, not the user's.
+    target_link_options(${target} PRIVATE -Wl,-z,defs)
+  endif()
 endfunction()
 
 # The shared library of the folders built so far, as opforge_shared; for this tree's users opforge_<folder>_shared.

@@ -8,4 +8,9 @@ DriverApi::~DriverApi() {
     forget_primary_contexts(this);
 }
 
+int DriverApi::kernel_parameter(KernelHandle /*kernel*/, std::size_t /*index*/,
+                                std::size_t* /*offset_bytes*/, std::size_t* /*size_bytes*/) const {
+    return 801;  // CUDA_ERROR_NOT_SUPPORTED
+}
+
 }  // namespace opforge::driver

@@ -89,6 +89,8 @@ struct EntryPoints {
     decltype(&cuLibraryGetKernel) library_get_kernel = nullptr;
     decltype(&cuKernelGetFunction) kernel_get_function = nullptr;
     decltype(&cuKernelSetAttribute) kernel_set_attribute = nullptr;
+    CUresult(CUDAAPI* kernel_get_param_info)(CUkernel, std::size_t, std::size_t*,
+                                             std::size_t*) = nullptr;  // from 12.4 on, else null
     decltype(&cuOccupancyMaxActiveBlocksPerMultiprocessor) occupancy_blocks = nullptr;
     decltype(&cuLaunchKernel) launch_kernel = nullptr;
     decltype(&cuLaunchKernelEx) launch_kernel_ex = nullptr;
@@ -147,6 +149,8 @@ struct EntryPoints {
         find(library_get_kernel, "cuLibraryGetKernel");
         find(kernel_get_function, "cuKernelGetFunction");
         find(kernel_set_attribute, "cuKernelSetAttribute");
+        kernel_get_param_info = reinterpret_cast<decltype(kernel_get_param_info)>(
+            library.symbol("cuKernelGetParamInfo"));
         find(occupancy_blocks, "cuOccupancyMaxActiveBlocksPerMultiprocessor");
         find(launch_kernel, "cuLaunchKernel");
         find(launch_kernel_ex, "cuLaunchKernelEx");
@@ -307,6 +311,13 @@ public:
                                       int size_bytes) const override {
         return call(cuda_.kernel_set_attribute, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
                     size_bytes, kernel, device);
+    }
+    int kernel_parameter(KernelHandle kernel, std::size_t index, std::size_t* offset_bytes,
+                         std::size_t* size_bytes) const override {
+        if (cuda_.kernel_get_param_info == nullptr) {
+            return CUDA_ERROR_NOT_SUPPORTED;
+        }
+        return call(cuda_.kernel_get_param_info, kernel, index, offset_bytes, size_bytes);
     }
     int occupancy_blocks(int* blocks, FunctionHandle function, int block_threads,
                          std::size_t dynamic_shared_bytes) const override {

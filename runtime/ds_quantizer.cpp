@@ -61,6 +61,15 @@ void check_output(const TensorView& input, const TensorView& output) {
     }
 }
 
+void check_writable(const TensorView& input, const std::optional<TensorView>& output) {
+    const bool in_place = !output || output->data == input.data;
+    if ((output && output->read_only) || (in_place && input.read_only)) {
+        throw InvalidArgument(fmt::format("ds_quantizer: {} is read-only; pass memory for the "
+                                          "result in CallOptions::output",
+                                          in_place ? "the tensor" : "the output"));
+    }
+}
+
 void check_overlap(const TensorView& input, const TensorView& output) {
     const auto from = std::bit_cast<std::uintptr_t>(input.data);
     const auto to = std::bit_cast<std::uintptr_t>(output.data);
@@ -114,6 +123,7 @@ std::int64_t check(const TensorView& input, std::int64_t groups, int bits,
         check_output(input, *options.output);
     }
     if (input.elements() != 0) {
+        check_writable(input, options.output);
         check_memory(input, "the input");
         if (options.output) {
             check_memory(*options.output, "the output");

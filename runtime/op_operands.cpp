@@ -99,6 +99,11 @@ void Operands::add(const char* what, const TensorView& tensor, std::initializer_
                                           "address of its first element",
                                           op_, what, elements));
     }
+    if (written && tensor.read_only) {
+        throw InvalidArgument(fmt::format("{}: {} is read-only and would be written; pass memory "
+                                          "that may be",
+                                          op_, what));
+    }
     const std::size_t size = size_bytes(tensor.dtype);
     const auto address = std::bit_cast<std::uintptr_t>(tensor.data);
     // Such a count is a mistake, and would wrap where overlaps are looked for.

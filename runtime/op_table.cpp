@@ -381,7 +381,8 @@ constexpr std::array<RefusalText, kRefusals> kRefusalTexts = {{
     {"count", "a tensor, an output among them, with more or fewer elements than the shapes say"},
     {"device", "tensors on different devices"},
     {"memory", "elements at a null pointer, at one that is not aligned to them, or past the end of "
-               "the address space; an output without memory or an allocator"},
+               "the address space; a read-only tensor that is written; an output without memory or "
+               "an allocator"},
     {"overlap", "what is written, or the allocator gives, overlaps another tensor of the call "
                 "(fake quantization's output "
                 "may be the input itself)"},

@@ -14,7 +14,7 @@ toolchain=$checkout/.toolchain
 toolchain_cuda=$toolchain/nvidia/cu13
 wheels=('nvidia-cuda-nvrtc==13.0.*' 'nvidia-cuda-runtime==13.0.*')
 build_packages=(cmake ninja-build g++ nlohmann-json3-dev libfmt-dev libcli11-dev libssl-dev zlib1g-dev
-    libhwy-dev catch2 librapidcheck-dev make pkgconf)
+    libhwy-dev catch2 librapidcheck-dev)
 
 say() {
     printf 'bootstrap: %s\n' "$*" >&2

@@ -11,7 +11,7 @@ endfunction()
 
 file(REMOVE_RECURSE ${folder})
 run(ignored ${CMAKE_COMMAND} -S ${source} -B ${folder} ${options})
-run(ignored ${CMAKE_COMMAND} --build ${folder} --target ${programs})
+run(ignored ${CMAKE_COMMAND} --build ${folder})
 foreach(program IN LISTS programs)
   run(output ${folder}/${program})
   message("${output}")

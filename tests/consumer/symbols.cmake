@@ -1,4 +1,5 @@
-# Run by ctest: -D nm=<nm> -D library=<shared library>: it exports opforge's own names and nothing else.
+# Run by ctest: -D nm=<nm> -D readelf=<readelf> -D library=<shared library> -D soname=<its name>: it exports opforge's own names
+# and nothing else, says its version, stays loaded, and needs nothing that a host might have in another version.
 cmake_minimum_required(VERSION 3.25)
 execute_process(COMMAND ${nm} --dynamic --defined-only --demangle ${library} OUTPUT_VARIABLE text RESULT_VARIABLE result)
 if(NOT result EQUAL 0)
@@ -18,3 +19,15 @@ if(own EQUAL 0)
   message(FATAL_ERROR "${library} exports nothing of opforge's")
 endif()
 message("${own} symbols, all of opforge")
+
+execute_process(COMMAND ${readelf} --dynamic --wide ${library} OUTPUT_VARIABLE text COMMAND_ERROR_IS_FATAL ANY)
+if(NOT text MATCHES "\\(SONAME\\) +Library soname: .${soname}.\n")
+  message(FATAL_ERROR "not the soname ${soname}:\n${text}")
+endif()
+if(NOT text MATCHES "NODELETE")
+  message(FATAL_ERROR "dlclose() would unload it:\n${text}")
+endif()
+string(REGEX MATCHALL "\\(NEEDED\\)[^\n]*" needed "${text}")
+if(needed MATCHES "spdlog|fmt|crypto|cuda|nvrtc")
+  message(FATAL_ERROR "it needs ${needed}")
+endif()

@@ -11,16 +11,6 @@ namespace {
 
 const std::filesystem::path kSource = OPFORGE_SOURCE_DIR;
 
-std::string first_block(const std::string& text, const std::string& language) {
-    const std::string open = "```" + language + "\n";
-    const std::size_t begin = text.find(open);
-    if (begin == std::string::npos) {
-        return {};
-    }
-    const std::size_t end = text.find("```", begin + open.size());
-    return text.substr(begin + open.size(), end - begin - open.size());
-}
-
 std::string output_of(const std::string& command) {
     std::string output;
     std::FILE* pipe = ::popen(command.c_str(), "r");
@@ -33,11 +23,6 @@ std::string output_of(const std::string& command) {
 }
 
 }  // namespace
-
-TEST_CASE("the README's example is examples/quickstart.cpp", "[documents]") {
-    const std::string shown = first_block(opforge::test::read_file(kSource / "README.md"), "cpp");
-    CHECK(shown == opforge::test::read_file(kSource / "examples" / "quickstart.cpp"));
-}
 
 TEST_CASE("the README's example prints what the README says", "[documents]") {
     const std::string output = output_of(OPFORGE_QUICKSTART);

@@ -191,6 +191,11 @@ CUresult cuKernelGetFunction(CUfunction* function, CUkernel kernel) {
     *function = handle<CUfunction>(0xa0);
     return note("cuKernelGetFunction", number(kernel));
 }
+CUresult cuKernelGetParamInfo(CUkernel kernel, size_t index, size_t* offset, size_t* size) {
+    *offset = 8 * index;
+    *size = 4;
+    return note("cuKernelGetParamInfo", number(kernel), index);
+}
 CUresult cuKernelSetAttribute(CUfunction_attribute attribute, int value, CUkernel kernel,
                               CUdevice device) {
     return note("cuKernelSetAttribute", static_cast<int>(attribute), value, number(kernel), device);

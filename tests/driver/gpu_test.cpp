@@ -6,6 +6,7 @@
 #include <opforge/driver/device.hpp>
 #include <opforge/driver/device_buffer.hpp>
 #include <opforge/driver/errors.hpp>
+#include <opforge/driver/kernel.hpp>
 #include <opforge/driver/launch.hpp>
 #include <opforge/driver/loaded_library.hpp>
 #include <opforge/driver/stream.hpp>
@@ -169,6 +170,38 @@ TEST_CASE("CUDA's refusals come as errors in its own words", "[driver][gpu]") {
             Contains("CUDA_ERROR_INVALID_VALUE"));
     CHECK_THROWS_WITH(driver::DeviceBuffer(*api, std::size_t{1} << 50),
                       Contains("CUDA_ERROR_OUT_OF_MEMORY (2)"));
+}
+
+TEST_CASE("a typed kernel is compared with the loaded one, without a context, and runs",
+          "[driver][gpu]") {
+    const driver::DriverApi* const api = gpu();
+    if (api == nullptr) {
+        return;
+    }
+    if (driver::driver_state().version < 12040) {
+        std::cout << "SKIPPED: the driver says nothing of parameters before CUDA 12.4\n";
+        return;
+    }
+    const driver::LoadedLibrary library(*api, as_bytes(kAddOne), "add_one.ptx");
+    const driver::KernelHandle handle = library.kernel("add_one");
+    const driver::Kernel<void(std::uint32_t*, std::uint32_t)> add_one(*api, handle, "add_one",
+                                                                      nullptr);
+    CHECK_THROWS_WITH((driver::Kernel<void(std::uint32_t*)>(*api, handle, "add_one", nullptr)),
+                      Contains("the signature has 1 parameters, the kernel takes more"));
+    CHECK_THROWS_WITH((driver::Kernel<void(std::uint32_t*, std::uint32_t, int)>(
+                          *api, handle, "add_one", nullptr)),
+                      Contains("the signature has 3 parameters, the kernel takes 2"));
+    CHECK_THROWS_WITH(
+        (driver::Kernel<void(std::uint32_t*, std::uint64_t)>(*api, handle, "add_one", nullptr)),
+        Contains("8 bytes at offset 8, the kernel takes 4 bytes at offset 8"));
+
+    const driver::ScopedContext scope(*api, driver::primary_context(*api, 0));
+    std::vector<std::uint32_t> values(kCount, 6);
+    const driver::DeviceBuffer buffer(*api, kCount * sizeof(std::uint32_t));
+    buffer.upload(std::as_bytes(std::span(values)));
+    add_one(driver::over(kCount, 128), nullptr, static_cast<std::uint32_t*>(buffer.data()), kCount);
+    buffer.download(std::as_writable_bytes(std::span(values)));
+    CHECK(std::count(values.begin(), values.end(), 7U) == kCount);
 }
 
 TEST_CASE("occupancy is asked for a kernel's function, with opted-in shared memory",

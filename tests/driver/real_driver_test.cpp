@@ -184,14 +184,19 @@ TEST_CASE("each call of the table reaches its entry point with its arguments in 
     CHECK(kernel == handle<driver::KernelHandle>(0x90));
     CHECK(api.kernel_get_function(&function, kernel) == 0);
     CHECK(function == handle<driver::FunctionHandle>(0xa0));
+    std::size_t parameter_offset = 0;
+    std::size_t parameter_size = 0;
+    CHECK(api.kernel_parameter(kernel, 2, &parameter_offset, &parameter_size) == 0);
+    CHECK(parameter_offset == 16);
+    CHECK(parameter_size == 4);
     CHECK(api.kernel_set_max_dynamic_shared(kernel, 102, 5000) == 0);
     CHECK(api.occupancy_blocks(&number, function, 256, 64) == 0);
     CHECK(number == 4);
     CHECK(api.library_unload(handle<driver::LibraryHandle>(0x80)) == 0);
-    CHECK(
-        take_log() ==
-        "cuLibraryGetKernel 128 add\ncuKernelGetFunction 144\ncuKernelSetAttribute 8 5000 144 102\n"
-        "cuOccupancyMaxActiveBlocksPerMultiprocessor 160 256 64\ncuLibraryUnload 128\n");
+    CHECK(take_log() ==
+          "cuLibraryGetKernel 128 add\ncuKernelGetFunction 144\ncuKernelGetParamInfo 144 "
+          "2\ncuKernelSetAttribute 8 5000 144 102\n"
+          "cuOccupancyMaxActiveBlocksPerMultiprocessor 160 256 64\ncuLibraryUnload 128\n");
 
     CHECK(api.memory_allocate(&pointer, 9) == 0);
     CHECK(pointer == 0xb0);

@@ -12,6 +12,7 @@
 #include <map>
 #include <random>
 #include <string>
+#include <sys/stat.h>
 #include <system_error>
 #include <utility>
 
@@ -94,6 +95,12 @@ private:
         const auto found = remote_.find(descriptor);
         return found != remote_.end() && found->second;
     }
+    bool is_mount_point(int descriptor) const {
+        struct stat root {};
+        const cache::FileStatus here = real().status(descriptor);
+        return ::stat(root_.c_str(), &root) == 0 && root.st_ino == here.inode &&
+               root.st_dev == here.device;
+    }
     int inherit(int parent, int descriptor) {
         remote_[descriptor] = is_remote(parent);
         return descriptor;
@@ -104,7 +111,10 @@ private:
     template <typename Open>
     int looked_up(int parent, const std::string& name, Open open) {
         if (!is_remote(parent)) {
-            return inherit(parent, open());
+            const int descriptor = open();
+            // Whoever makes the root comes to it from the directory above.
+            remote_[descriptor] = is_mount_point(descriptor);
+            return descriptor;
         }
         const Name at = key(parent, name);
         if (const auto found = absent_.find(at); found != absent_.end()) {

@@ -1,6 +1,7 @@
 #include "operations.hpp"
 
 #include <opforge/cache/errors.hpp>
+#include <opforge/cache/seal.hpp>
 
 #include "support/cache_samples.hpp"
 #include "support/log_capture.hpp"
@@ -151,7 +152,7 @@ std::vector<Operation> make_operations() {
                    false, false, false});
     all.push_back({"seal", [](const fs::path& root) { publish_sample(root); },
                    [](const fs::path& root, WorkerReport& report) {
-                       static_cast<void>(seal_layer(root));
+                       static_cast<void>(seal_directory(root));
                        report.served = report.right = true;
                    },
                    false, false, true});

@@ -421,6 +421,14 @@ TEST_CASE("every tensor of every op is checked: count, device, memory, overlap",
             Good nowhere(op);
             nowhere.call().tensors.at(tensor.name).data = nullptr;
             CHECK_FALSE(nowhere.is_taken());
+            Good read_only(op);
+            read_only.call().tensors.at(tensor.name).read_only = true;
+            // What is changed in place is only read where the call brings another place.
+            const bool elsewhere_written =
+                tensor.access == Access::changed &&
+                std::any_of(op.tensors.begin(), op.tensors.end(),
+                            [](const OpTensor& other) { return other.access == Access::optional; });
+            CHECK(read_only.is_taken() == (tensor.access == Access::read || elsewhere_written));
             CHECK(op.refusals.contains(Refusal::overlap));
             for (const OpTensor& other : op.tensors) {
                 if (other.name == tensor.name) {

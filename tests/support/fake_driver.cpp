@@ -169,6 +169,7 @@ struct FakeDriver::State {
     std::map<EventHandle, Event> events;
     std::map<LibraryHandle, Library> libraries;
     std::map<KernelHandle, Kernel> kernels;
+    std::map<std::string, std::vector<std::size_t>> kernel_parameters;
     std::map<FunctionHandle, KernelHandle> functions;
     std::map<DevicePointer, Allocation> memory;
     std::size_t memory_bytes = 0;
@@ -288,6 +289,11 @@ void FakeDriver::set_kernel_names(std::vector<std::string> names) {
     const std::lock_guard lock(state_->mutex);
     state_->any_kernel = false;
     state_->kernel_names = std::move(names);
+}
+void FakeDriver::set_kernel_parameters(const std::string& kernel,
+                                       std::vector<std::size_t> sizes_bytes) {
+    const std::lock_guard lock(state_->mutex);
+    state_->kernel_parameters[kernel] = std::move(sizes_bytes);
 }
 void FakeDriver::set_capture_status(StreamHandle stream, int status) {
     const std::lock_guard lock(state_->mutex);
@@ -787,6 +793,33 @@ int FakeDriver::kernel_get_function(FunctionHandle* function, KernelHandle kerne
     }
     *function = state_->new_handle<FunctionHandle>();
     state_->functions[*function] = kernel;
+    return kSuccess;
+}
+int FakeDriver::kernel_parameter(KernelHandle kernel, std::size_t index, std::size_t* offset_bytes,
+                                 std::size_t* size_bytes) const {
+    const std::lock_guard lock(state_->mutex);
+    if (const int failure = state_->record("kernel_parameter", fmt::format("{}", index))) {
+        return failure;
+    }
+    const auto known = state_->kernels.find(kernel);
+    if (known == state_->kernels.end()) {
+        return kInvalidHandle;
+    }
+    const auto sizes = state_->kernel_parameters.find(known->second.name);
+    if (sizes == state_->kernel_parameters.end()) {
+        return 801;  // CUDA_ERROR_NOT_SUPPORTED
+    }
+    if (index >= sizes->second.size()) {
+        return 1;  // CUDA_ERROR_INVALID_VALUE
+    }
+    std::size_t offset = 0;
+    for (std::size_t i = 0; i <= index; ++i) {
+        const std::size_t alignment = std::min<std::size_t>(sizes->second[i], 8);
+        offset = (offset + alignment - 1) / alignment * alignment;
+        *offset_bytes = offset;
+        offset += sizes->second[i];
+    }
+    *size_bytes = sizes->second[index];
     return kSuccess;
 }
 int FakeDriver::kernel_set_max_dynamic_shared(KernelHandle kernel, int device,

@@ -77,6 +77,9 @@ public:
     void refuse_code(Bytes code, int result = 200);
     /// From now on libraries have these kernels only. Before, every name is found.
     void set_kernel_names(std::vector<std::string> names);
+    /// Sizes of a kernel's parameters, each aligned to its size (8 at most). Before, the fake
+    /// cannot say.
+    void set_kernel_parameters(const std::string& kernel, std::vector<std::size_t> sizes_bytes);
     /// 0 none, 1 active, 2 invalidated. A null stream: that of every stream not set apart.
     void set_capture_status(driver::StreamHandle stream, int status);
     void set_occupancy_blocks(int blocks);
@@ -147,6 +150,8 @@ public:
                             driver::KernelHandle kernel) const override;
     int kernel_set_max_dynamic_shared(driver::KernelHandle kernel, int device,
                                       int size_bytes) const override;
+    int kernel_parameter(driver::KernelHandle kernel, std::size_t index, std::size_t* offset_bytes,
+                         std::size_t* size_bytes) const override;
     int occupancy_blocks(int* blocks, driver::FunctionHandle function, int block_threads,
                          std::size_t dynamic_shared_bytes) const override;
     int launch(driver::KernelHandle kernel, const driver::LaunchConfig& config,

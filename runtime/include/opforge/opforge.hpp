@@ -2,6 +2,7 @@
 // bits)`.
 #pragma once
 
+#include <opforge/runtime/dlpack.hpp>
 #include <opforge/runtime/ds_quantizer.hpp>
 #include <opforge/runtime/errors.hpp>
 #include <opforge/runtime/gradient_reduction.hpp>
@@ -31,6 +32,7 @@ using runtime::ds_sr_quantize_asym_fp32;
 using runtime::ds_sr_quantize_fp16;
 using runtime::ds_sr_quantize_fp32;
 using runtime::Dtype;
+using runtime::ImportedTensor;
 using runtime::loco_quantized_reduction;
 using runtime::loco_swizzle_quant;
 using runtime::manual_seed;
@@ -44,6 +46,8 @@ using runtime::RandomState;
 using runtime::Shape;
 using runtime::swizzle_quant;
 using runtime::TensorView;
+using runtime::to_dlpack;
+using runtime::to_unversioned_dlpack;
 using runtime::warm_up;
 
 }  // namespace opforge

@@ -27,11 +27,13 @@ struct CompileJob {
     std::vector<std::string> kernels;    // extern "C" names, or name expressions of templates
     Target target;
     cache::Toolchain toolchain;  // what require() gave: the one to compile with
+    bool keep_ptx = false;       // also hand out the PTX of a cubin, for people to read
 };
 
 struct CompiledProgram {
     Bytes artifact;
     std::string log;
+    std::string ptx;  // where the job asked for it
     std::vector<cache::KernelRecord> kernels;
     std::int64_t microseconds = 0;
 };

@@ -12,6 +12,7 @@
 #include <opforge/builder/target.hpp>
 #include <opforge/cache/cache.hpp>
 #include <opforge/driver/driver_api.hpp>
+#include <opforge/driver/kernel.hpp>
 #include <opforge/driver/loaded_library.hpp>
 
 #include <chrono>
@@ -28,12 +29,13 @@ struct ProgramSpec {
     std::string name;    // unique within the op
     std::string source;  // virtual name of an embedded source
     std::vector<std::pair<std::string, std::string>> defines;
-    std::vector<std::string> kernels;  // public names, extern "C" in the source
+    /// Public names: of extern "C" kernels, or of templates' instances (instantiation.hpp).
+    std::vector<std::string> kernels;
     Wants wants = Wants::none;
 };
 
 /// A loaded program: immutable, shared, alive as long as anybody holds it.
-class OPFORGE_API LoadedProgram {
+class OPFORGE_API LoadedProgram : public std::enable_shared_from_this<LoadedProgram> {
 public:
     LoadedProgram(std::string name, Target target, driver::LoadedLibrary library,
                   cache::Manifest manifest, cache::Origin origin,
@@ -47,6 +49,14 @@ public:
     [[nodiscard]] std::chrono::microseconds load_time() const noexcept { return load_time_; }
     /// @throws InvalidArgument where the program has no kernel of that public name.
     [[nodiscard]] driver::KernelHandle kernel(std::string_view public_name) const;
+    /// The same with its argument list: `kernel<void(const float*, float*, int)>("scale")`. The
+    /// handle keeps this program loaded. @throws InvalidArgument also where the list differs in
+    /// count or sizes from what the driver says of the kernel
+    template <class Signature>
+    [[nodiscard]] driver::Kernel<Signature> kernel(std::string_view public_name) const {
+        return {library_.api(), kernel(public_name), name_ + ": " + std::string(public_name),
+                weak_from_this().lock()};
+    }
 
 private:
     std::string name_;
@@ -69,8 +79,15 @@ public:
     }
     /// Searches every program. @throws InvalidArgument where there is no such kernel.
     [[nodiscard]] driver::KernelHandle kernel(std::string_view public_name) const;
+    /// The same with its argument list, as LoadedProgram::kernel.
+    template <class Signature>
+    [[nodiscard]] driver::Kernel<Signature> kernel(std::string_view public_name) const {
+        return program_of(public_name).template kernel<Signature>(public_name);
+    }
 
 private:
+    [[nodiscard]] const LoadedProgram& program_of(std::string_view kernel) const;
+
     std::string name_;
     std::vector<std::shared_ptr<const LoadedProgram>> programs_;
 };
@@ -104,6 +121,10 @@ struct BuilderContext {
     int driver_version = 0;  // with `driver`: its version; 0: ask it
     std::optional<cache::Policy>
         policy;  // default: OPFORGE_POLICY, else exact where a toolchain is found
+    /// Where to leave PTX, cubin, SASS and log of what is compiled or loaded, for people to read;
+    /// PTX only of what is compiled (jit_load() always does). Default: OPFORGE_KEEP_DIR, else
+    /// nowhere.
+    std::optional<std::filesystem::path> keep_directory = std::nullopt;
 };
 
 class OPFORGE_API OpBuilder {

@@ -27,6 +27,7 @@ public:
     /// the library, or the library's code is broken or of another architecture.
     [[nodiscard]] KernelHandle kernel(const std::string& lowered_name) const;
     [[nodiscard]] const std::string& label() const noexcept { return label_; }
+    [[nodiscard]] const DriverApi& api() const noexcept { return *api_; }
 
 private:
     const DriverApi* api_;

@@ -87,6 +87,8 @@ struct TensorView {
     Dtype dtype = Dtype::float32;
     Shape shape;
     Device device;
+    /// Ops refuse to write to it, with InvalidArgument.
+    bool read_only = false;
     [[nodiscard]] std::int64_t elements() const noexcept { return shape.elements(); }
     [[nodiscard]] std::size_t size_in_bytes() const noexcept {
         return static_cast<std::size_t>(elements()) * runtime::size_bytes(dtype);

@@ -5,9 +5,8 @@
 
 int main() {
     std::vector<float> weights = {-2.0F, -1.0F, -0.5F, 0.0F, 0.25F, 0.75F, 1.5F, 2.0F};
-    const opforge::TensorView tensor{
-        weights.data(), opforge::Dtype::float32, {2, 4}, opforge::Device::cpu()};
-    opforge::ds_quantizer(tensor, /*groups=*/2, /*bit_num=*/4);  // in place, as DeepSpeed's
+    opforge::ds_quantizer({weights.data(), opforge::Dtype::float32, {2, 4}, opforge::Device::cpu()},
+                          /*groups=*/2, /*bit_num=*/4);  // in place, as DeepSpeed's
     for (const float value : weights) {
         std::printf("%g ", static_cast<double>(value));
     }
