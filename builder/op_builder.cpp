@@ -4,8 +4,10 @@
 #include <opforge/base/environment.hpp>
 #include <opforge/base/fork_safe_mutex.hpp>
 #include <opforge/base/log_sink.hpp>
+#include <opforge/base/shell_words.hpp>
 #include <opforge/builder/errors.hpp>
 #include <opforge/builder/op_builder.hpp>
+#include <opforge/builder/profile.hpp>
 #include <opforge/driver/device.hpp>
 #include <opforge/driver/errors.hpp>
 
@@ -233,8 +235,6 @@ struct OpBuilder::Implementation {
         return built;
     }
 
-    // Who ships a sealed layer means it to be used whatever NVRTC is here, unless the user says
-    // otherwise.
     [[nodiscard]] cache::Policy sealed_policy(cache::Policy policy) const {
         const bool chosen = context().policy || environment("OPFORGE_POLICY");
         return policy == cache::Policy::exact && !chosen ? cache::Policy::compatible : policy;
@@ -252,16 +252,32 @@ struct OpBuilder::Implementation {
         return lookup;
     }
 
+    // The command that puts all of the op into this cache, or, where it has no folder, into one
+    // that the reader names. With a policy of its own: where OPFORGE_POLICY says offline, it would
+    // else refuse in turn.
+    [[nodiscard]] std::string prewarm_command(const Target& target) const {
+        const auto& root = context().cache->root().path;
+        return shell_words({context().tool, "prewarm", "--arch", target.name(), "--ops",
+                            builder.name(), "--policy", "compatible", "--cache-dir",
+                            root.empty() ? "DIR" : root.string()});
+    }
+
     [[nodiscard]] OfflineMiss offline_miss(const ProgramSpec& spec, const Target& target,
                                            const std::string& reason) const {
         const auto& root = context().cache->root().path;
-        return OfflineMiss(fmt::format("load {}: {} for {} is not in the cache {}{} and the policy "
-                                       "is offline; run `opforge prewarm "
-                                       "--arch {} --ops {}` where compiling is allowed",
-                                       builder.name(), spec.name, target.name(),
-                                       root.empty() ? "(memory only)" : root.string(),
-                                       reason.empty() ? "" : fmt::format(" ({})", reason),
-                                       target.name(), builder.name()));
+        if (root.empty()) {
+            return OfflineMiss(fmt::format(
+                "load {}: {} for {} is in no layer, there is no cache folder and the policy is "
+                "offline; where compiling is allowed, run `{}` with a folder's absolute path for "
+                "DIR, and set OPFORGE_CACHE_DIR to that",
+                builder.name(), spec.name, target.name(), prewarm_command(target)));
+        }
+        const bool says_more = !reason.empty() && !reason.starts_with("no entry ");
+        return OfflineMiss(
+            fmt::format("load {}: {} for {} is not in the cache {}{} and the policy is offline; "
+                        "where compiling is allowed, run `{}`",
+                        builder.name(), spec.name, target.name(), root.string(),
+                        says_more ? fmt::format(" ({})", reason) : "", prewarm_command(target)));
     }
 
     // Null where the driver refuses the entry, which is then out of `acceptance`.
@@ -415,6 +431,7 @@ struct OpBuilder::Implementation {
             programs.insert_or_assign(key, Memo{promise.get_future().share(), generation});
         }
         try {
+            note_asked(spec, device.facts);
             Program program = load_now(spec, device);
             promise.set_value(program);
             return program;
@@ -428,34 +445,28 @@ struct OpBuilder::Implementation {
         }
     }
 
+    // What was asked for, whatever comes of it: the target that a prewarm for the device builds.
+    void note_asked(const ProgramSpec& spec, const DeviceFacts& facts) const {
+        for (const Target& best : candidates(facts, spec.wants)) {
+            note_in_profile({builder.name(), spec.name, best});
+            return;
+        }
+    }
+
     static std::string memo_key(const std::string& program, const DeviceFacts& facts) {
         return fmt::format("{}@{}.{}", program, facts.major, facts.minor);
     }
 
-    [[nodiscard]] BuildOutcome build_one(const ProgramSpec& spec, const Target& asked) const {
+    // What fails in `work` is told in the outcome.
+    template <class Work>
+    [[nodiscard]] static BuildOutcome outcome_of(const ProgramSpec& spec, const Target& asked,
+                                                 const Work& work) {
         const Clock::time_point start = Clock::now();
         BuildOutcome outcome;
         outcome.program = spec.name;
         outcome.target = lower(asked, spec.wants);
         try {
-            const cache::Policy policy = builder.policy();
-            cache::Lookup lookup = this->lookup(spec, outcome.target, policy);
-            cache::Result result = context().cache->find(lookup);
-            if (!result.entry && policy == cache::Policy::offline) {
-                throw offline_miss(spec, outcome.target, result.reason);
-            }
-            if (!result.entry) {
-                const cache::Toolchain toolchain = context().compiler->require(outcome.target, 0);
-                lookup.toolchain = toolchain;
-                result = context().cache->find_or_build(
-                    lookup, [&] { return compile(spec, outcome.target, toolchain); });
-            }
-            outcome.compiled = result.origin == cache::Origin::compiled;
-            outcome.directory = result.entry->directory;
-            outcome.size_bytes = result.entry->artifact.size();
-            if (const auto kept = kept_code(spec, outcome.target)) {
-                kept->keep_artifact(result.entry->artifact, outcome.target.ptx);
-            }
+            work(outcome);
         } catch (const Error& error) {
             outcome.error = error.what();
             outcome.error_kind = error.kind();
@@ -465,6 +476,53 @@ struct OpBuilder::Implementation {
         }
         outcome.time = since(start);
         return outcome;
+    }
+
+    void note(BuildOutcome& outcome, const ProgramSpec& spec, const cache::Result& result) const {
+        outcome.compiled = result.origin == cache::Origin::compiled;
+        outcome.directory = result.entry->directory;
+        outcome.size_bytes = result.entry->artifact.size();
+        if (const auto kept = kept_code(spec, outcome.target)) {
+            kept->keep_artifact(result.entry->artifact, outcome.target.ptx);
+        }
+    }
+
+    // A null entry: it would have to be compiled. @throws OfflineMiss where that is not allowed
+    [[nodiscard]] cache::Result find_entry(const ProgramSpec& spec, const Target& target,
+                                           const cache::Lookup& lookup) const {
+        cache::Result result = context().cache->find(lookup);
+        if (!result.entry && lookup.policy == cache::Policy::offline) {
+            throw offline_miss(spec, target, result.reason);
+        }
+        return result;
+    }
+
+    [[nodiscard]] std::optional<BuildOutcome> find_one(const ProgramSpec& spec,
+                                                       const Target& asked) const {
+        bool decided = true;
+        BuildOutcome outcome = outcome_of(spec, asked, [&](BuildOutcome& told) {
+            const cache::Result result =
+                find_entry(spec, told.target, lookup(spec, told.target, builder.policy()));
+            if (result.entry) {
+                note(told, spec, result);
+            }
+            decided = result.entry != nullptr;
+        });
+        return decided ? std::optional(std::move(outcome)) : std::nullopt;
+    }
+
+    [[nodiscard]] BuildOutcome build_one(const ProgramSpec& spec, const Target& asked) const {
+        return outcome_of(spec, asked, [&](BuildOutcome& told) {
+            cache::Lookup lookup = this->lookup(spec, told.target, builder.policy());
+            cache::Result result = find_entry(spec, told.target, lookup);
+            if (!result.entry) {
+                const cache::Toolchain toolchain = context().compiler->require(told.target, 0);
+                lookup.toolchain = toolchain;
+                result = context().cache->find_or_build(
+                    lookup, [&] { return compile(spec, told.target, toolchain); });
+            }
+            note(told, spec, result);
+        });
     }
 
     // Whether every program is in the cache for this device.
@@ -496,10 +554,9 @@ struct OpBuilder::Implementation {
                                       facts.minor)};
         }
         if (policy == cache::Policy::offline) {
-            return {false, fmt::format(
-                               "the policy is offline and programs are missing from the cache; run "
-                               "`opforge prewarm --arch sm_{}{} --ops {}`",
-                               facts.major, facts.minor, builder.name())};
+            return {false, fmt::format("the policy is offline and programs are missing from the "
+                                       "cache; run `{}`",
+                                       prewarm_command({facts.major, facts.minor}))};
         }
         for (const ProgramSpec& spec : builder.programs()) {
             const auto [target, toolchain] = choose_compile(spec, facts);
@@ -598,6 +655,7 @@ std::shared_ptr<const LoadedOp> OpBuilder::jit_load(int device) const {
                             "takes what the cache has",
                             spec.name));
         }
+        implementation_->note_asked(spec, opened.facts);
         auto program = implementation_->compile_and_load(
             spec, opened, in_force, Acceptance{opened.facts.driver_version, {}}, true,
             Clock::now());
@@ -615,13 +673,21 @@ std::shared_ptr<const LoadedOp> OpBuilder::jit_load(int device) const {
 std::vector<BuildOutcome> OpBuilder::build(const Target& target) const {
     std::vector<BuildOutcome> outcomes;
     for (const ProgramSpec& spec : programs()) {
+        note_in_profile({name(), spec.name, lower(target, spec.wants)});
         outcomes.push_back(implementation_->build_one(spec, target));
     }
     return outcomes;
 }
 
 BuildOutcome OpBuilder::build_program(const Target& target, std::string_view program) const {
-    return implementation_->build_one(implementation_->find_program(program), target);
+    const ProgramSpec spec = implementation_->find_program(program);
+    note_in_profile({name(), spec.name, lower(target, spec.wants)});
+    return implementation_->build_one(spec, target);
+}
+
+std::optional<BuildOutcome> OpBuilder::find_program(const Target& target,
+                                                    std::string_view program) const {
+    return implementation_->find_one(implementation_->find_program(program), target);
 }
 
 cache::Request OpBuilder::request(const ProgramSpec& program, const Target& target) const {
@@ -650,6 +716,10 @@ cache::Policy OpBuilder::policy() const {
         return cache::parse_policy(*text);
     }
     return context_.compiler->toolchain() ? cache::Policy::exact : cache::Policy::compatible;
+}
+
+cache::Policy OpBuilder::sealed_policy() const {
+    return implementation_->sealed_policy(policy());
 }
 
 }  // namespace opforge::builder

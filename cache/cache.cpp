@@ -166,6 +166,10 @@ const CacheRoot& Cache::root() const noexcept {
     return implementation_->root;
 }
 
+std::vector<LayerSpec> Cache::layers() const {
+    return implementation_->disk.layers();
+}
+
 DirectoryStore* Cache::directory() noexcept {
     return implementation_->disk.directory();
 }

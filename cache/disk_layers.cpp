@@ -27,6 +27,14 @@ DiskLayers::DiskLayers(const CacheOptions& options, const CacheRoot& root, FileS
     }
 }
 
+std::vector<LayerSpec> DiskLayers::layers() const {
+    std::vector<LayerSpec> specs;
+    for (const CountedLayer& counted : layers_) {
+        specs.push_back(counted.layer.spec());
+    }
+    return specs;
+}
+
 DirectoryStore* DiskLayers::directory() noexcept {
     return directory_ ? &*directory_ : nullptr;
 }

@@ -27,6 +27,8 @@ public:
     /// In the user's directory alone, once more: another process may have published.
     [[nodiscard]] Result find_under_lock(const Lookup& lookup, const Digest& want);
 
+    /// The read-only ones, in their order.
+    [[nodiscard]] std::vector<LayerSpec> layers() const;
     /// The user's; null where there is none.
     [[nodiscard]] DirectoryStore* directory() noexcept;
     [[nodiscard]] std::vector<LayerStatistics> statistics() const;

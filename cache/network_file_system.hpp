@@ -4,16 +4,11 @@
 
 #include "secure_directory.hpp"
 
-#include <cstdint>
 #include <string_view>
 
 namespace opforge::cache {
 
-/// "NFS", "SMB", "CIFS", "Lustre", "GPFS", "CephFS", "FUSE" and the like by statfs's number; empty:
-/// a local one.
-[[nodiscard]] std::string_view network_file_system_name(std::int64_t type) noexcept;
-
-/// Of the one that a directory is on. @throws CacheError
+/// network_file_system_name() of the one that a directory is on. @throws CacheError
 [[nodiscard]] std::string_view network_file_system(FileSystem& files,
                                                    const SecureDirectory& directory);
 [[nodiscard]] bool is_on_network(FileSystem& files, const SecureDirectory& directory);

@@ -24,6 +24,7 @@ constexpr const char* kExamples =
     "  opforge quantize model.safetensors --group-size 64 --bits 4\n"
     "                                        what 4 bits would cost each tensor of a model\n"
     "  opforge prewarm --arch sm_90          compile ahead, for machines without NVRTC\n"
+    "  opforge explain quantizer             what of it is cached, and why not the rest\n"
     "  opforge cache verify                  check every cached kernel\n";
 
 void add_common_options(CLI::App& app, Session& session) {
@@ -33,20 +34,24 @@ void add_common_options(CLI::App& app, Session& session) {
     app.add_option("--cache-dir", session.cache_dir,
                    "Cache folder, absolute (else OPFORGE_CACHE_DIR, XDG_CACHE_HOME, HOME)")
         ->option_text("DIR")
-        ->check(not_empty)
+        ->check(is_value)
         ->group(kCommonOptions);
     app.add_option("--log-level", session.log_level,
                    "trace, debug, info, warning, error, off (else OPFORGE_LOG_LEVEL; warning)")
         ->option_text("LEVEL")
-        ->check(not_empty)
+        ->check(is_value)
+        ->group(kCommonOptions);
+    app.add_option("--color", session.color,
+                   "auto, always, never (auto: NO_COLOR, CLICOLOR_FORCE, then as the terminal is)")
+        ->option_text("WHEN")
+        ->check(CLI::IsMember({"auto", "always", "never"}))
         ->group(kCommonOptions);
 }
 
 CommandResult version_result() {
     const BuildVersion build = build_version();
     CommandResult result;
-    result.text = fmt::format("opforge {} ({}, {}, CUDA headers {})\n", build.version,
-                              build.build_type, build.compiler, build.cuda_headers);
+    result.text = version_line(build);
     result.data = {{"version", build.version},
                    {"build_type", build.build_type},
                    {"compiler", build.compiler},
@@ -124,6 +129,7 @@ CLI::App& add_verb(CLI::App& parent, Session& session, const VerbText& text) {
 std::optional<CommandResult> parse_arguments(int count, const char* const* values,
                                              Session& session) {
     const std::span<const char* const> words(values, static_cast<std::size_t>(count));
+    session.command_line.assign(words.begin(), words.end());
     if (!words.empty()) {
         session.program = std::filesystem::path(words.front()).filename().string();
     }
@@ -136,16 +142,22 @@ std::optional<CommandResult> parse_arguments(int count, const char* const* value
     add_demo(app, session);
     add_quantize(app, session);
     add_prewarm(app, session);
+    add_record(app, session);
+    add_explain(app, session);
     add_report(app, session);
     add_cache(app, session);
+    add_completion(app, session);
 
     try {
         app.parse(count, values);
         return std::nullopt;
     } catch (const CLI::ParseError& error) {
         // A parse that fails has not set what came after the failure.
-        session.json = std::any_of(words.begin(), words.end(),
-                                   [](std::string_view word) { return word == "--json"; });
+        const auto has = [&words](std::string_view option) {
+            return std::find(words.begin(), words.end(), option) != words.end();
+        };
+        session.json = has("--json");
+        session.json_stream = has("--json-stream");
         if (error.get_name() == "CallForVersion") {
             return version_result();
         }

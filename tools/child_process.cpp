@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <fcntl.h>
+#include <iostream>
 #include <poll.h>
 #include <spawn.h>
 #include <string_view>
@@ -91,7 +94,98 @@ void gather(Pipe& first, std::string& first_text, Pipe& second, std::string& sec
     }
 }
 
+int exit_code_of(pid_t child) {
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0) {
+        if (errno != EINTR) {
+            throw std::system_error(errno, std::generic_category(), "waitpid");
+        }
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+std::atomic<pid_t> foreground_child{0};
+static_assert(std::atomic<pid_t>::is_always_lock_free, "the signal handler reads it");
+
+extern "C" void pass_on(int signal) {
+    if (const pid_t child = foreground_child.load(); child > 0) {
+        ::kill(child, signal);
+    }
+}
+
+/// The terminal's keys go to the child alone, other requests to end are passed on.
+class ForegroundSignals {
+public:
+    ForegroundSignals() {
+        for (std::size_t i = 0; i < kSignals.size(); ++i) {
+            struct sigaction action {};
+            const bool key = kSignals.at(i) == SIGINT || kSignals.at(i) == SIGQUIT;
+            action.sa_handler = key ? SIG_IGN : pass_on;
+            ::sigemptyset(&action.sa_mask);
+            ::sigaction(kSignals.at(i), &action, &before_.at(i));
+        }
+    }
+    ForegroundSignals(const ForegroundSignals&) = delete;
+    ForegroundSignals& operator=(const ForegroundSignals&) = delete;
+    ~ForegroundSignals() {
+        for (std::size_t i = 0; i < kSignals.size(); ++i) {
+            ::sigaction(kSignals.at(i), &before_.at(i), nullptr);
+        }
+    }
+    /// Those that the child finds as this process found them: at their default, unless ignored.
+    [[nodiscard]] sigset_t at_default() const {
+        sigset_t set;
+        ::sigemptyset(&set);
+        for (std::size_t i = 0; i < kSignals.size(); ++i) {
+            if (before_.at(i).sa_handler != SIG_IGN) {
+                ::sigaddset(&set, kSignals.at(i));
+            }
+        }
+        return set;
+    }
+
+private:
+    static constexpr std::array kSignals = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
+    std::array<struct sigaction, kSignals.size()> before_{};
+};
+
 }  // namespace
+
+int run_in_foreground(
+    const std::vector<std::string>& arguments,
+    const std::vector<std::pair<std::string, std::optional<std::string>>>& environment,
+    bool output_to_error) {
+    std::vector<std::string> argument_texts = arguments;
+    std::vector<std::string> environment_texts = changed_environment(environment);
+    posix_spawn_file_actions_t actions{};
+    ::posix_spawn_file_actions_init(&actions);
+    if (output_to_error) {
+        ::posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+    }
+    const ForegroundSignals signals;
+    const sigset_t at_default = signals.at_default();
+    posix_spawnattr_t attributes{};
+    ::posix_spawnattr_init(&attributes);
+    ::posix_spawnattr_setsigdefault(&attributes, &at_default);
+    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    pid_t child = 0;
+    const int failed =
+        ::posix_spawnp(&child, arguments.at(0).c_str(), &actions, &attributes,
+                       pointers(argument_texts).data(), pointers(environment_texts).data());
+    ::posix_spawnattr_destroy(&attributes);
+    ::posix_spawn_file_actions_destroy(&actions);
+    if (failed != 0) {
+        constexpr int kNotFound = 127;
+        constexpr int kNotRunnable = 126;
+        std::cerr << "opforge: " << arguments.at(0) << ": "
+                  << std::generic_category().message(failed) << "\n";
+        return failed == ENOENT ? kNotFound : kNotRunnable;
+    }
+    foreground_child = child;
+    const int code = exit_code_of(child);
+    foreground_child = 0;
+    return code;
+}
 
 ChildResult
 run_child(const std::vector<std::string>& arguments,
@@ -119,13 +213,7 @@ run_child(const std::vector<std::string>& arguments,
 
     ChildResult result;
     gather(output, result.standard_output, error, result.standard_error);
-    int status = 0;
-    while (::waitpid(child, &status, 0) < 0) {
-        if (errno != EINTR) {
-            throw std::system_error(errno, std::generic_category(), "waitpid");
-        }
-    }
-    result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    result.exit_code = exit_code_of(child);
     return result;
 }
 

@@ -41,7 +41,7 @@ void add_cache_prune(CLI::App& cache, Session& session) {
     verb.add_option("--max-size", options->max_size,
                     "Bytes, or with K, M, G, T; 0: no cap (else OPFORGE_CACHE_MAX_SIZE; 1G)")
         ->option_text("SIZE")
-        ->check(not_empty);
+        ->check(is_value);
     verb.add_flag("--dry-run", options->dry_run, "Say what would be removed, and remove nothing");
     verb.callback([options, &session] {
         session.action = [options, &session] { return prune(*options, session); };

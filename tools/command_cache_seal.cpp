@@ -67,7 +67,7 @@ void add_cache_seal(CLI::App& cache, Session& session) {
     verb.add_option("DIR", *folder, "The cache folder")
         ->option_text(" ")
         ->required()
-        ->check(not_empty);
+        ->check(is_value);
     verb.callback([folder, &session] { session.action = [folder] { return seal(*folder); }; });
 }
 

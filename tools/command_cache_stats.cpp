@@ -3,13 +3,14 @@
 
 #include <opforge/base/bytes.hpp>
 #include <opforge/base/error.hpp>
-#include <opforge/cache/seal.hpp>
+#include <opforge/cache/layer_contents.hpp>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 namespace opforge::tools {
 namespace {
@@ -50,25 +51,18 @@ Place look_at_layer(const cache::LayerSpec& spec) {
     Place place;
     place.kind = "layer";
     place.path = spec.path.string();
-    place.fault = spec.fault;
-    if (!place.fault.empty()) {
-        return place;
+    cache::LayerContents contents = cache::look_into(spec, false);
+    place.fault = std::move(contents.fault);
+    place.sealed = contents.sealed;
+    if (!contents.seal_faults.empty()) {
+        place.refused["not_as_sealed"] = contents.seal_faults.size();
+        std::erase_if(contents.entries, [&](const cache::Listed& entry) {
+            return std::any_of(
+                contents.seal_faults.begin(), contents.seal_faults.end(),
+                [&](const cache::SealFault& fault) { return fault.subject == entry.name; });
+        });
     }
-    try {
-        const cache::SealCheck seal = cache::check_seal(spec.path, spec.shared, spec.sha256);
-        place.sealed = seal.sealed;
-        place.refused["not_as_sealed"] = seal.faults.size();
-        cache::StoreOptions options;
-        options.read_only = true;
-        options.shared = spec.shared;
-        cache::DirectoryStore store(spec.path, cache::posix_file_system(), options);
-        count_entries(store.list(false), place);
-    } catch (const Error& error) {
-        place.fault = error.what();
-    }
-    if (place.refused["not_as_sealed"] == 0) {
-        place.refused.erase("not_as_sealed");
-    }
+    count_entries(contents.entries, place);
     return place;
 }
 
@@ -117,7 +111,7 @@ CommandResult stats(const Session& session) {
     const auto cache = session.open_cache();
     CommandResult result;
     Json places = Json::array();
-    for (const cache::LayerSpec& spec : cache::layers_of_environment()) {
+    for (const cache::LayerSpec& spec : cache->layers()) {
         const Place place = look_at_layer(spec);
         places.push_back(place_json(place));
         result.text += place_text(place);

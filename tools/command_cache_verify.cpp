@@ -5,14 +5,13 @@
 
 #include <opforge/base/bytes.hpp>
 #include <opforge/base/error.hpp>
+#include <opforge/builder/prewarm.hpp>
 #include <opforge/cache/seal.hpp>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <memory>
-#include <set>
-#include <utility>
 
 namespace opforge::tools {
 namespace {
@@ -106,32 +105,22 @@ void check_hits(const cache::LayerSpec& layer, const Options& options, const Ses
     builder::BuilderContext context;
     context.cache = std::make_shared<cache::Cache>(cache);
     context.policy = cache::Policy::offline;
-    std::uint64_t expected = 0;
+    builder::PrewarmOptions work;
+    work.jobs = builder::prewarm_jobs(*session.catalog, context, options.ops,
+                                      targets_to_prewarm(options.architectures));
     Json missing = Json::array();
-    std::set<std::pair<std::string, std::string>> seen;
-    const std::vector<builder::Target> targets = targets_to_prewarm(options.architectures);
-    for (const std::string& op : options.ops.empty() ? session.catalog->names() : options.ops) {
-        const auto builder = session.catalog->make(op, context);
-        for (const builder::Target& asked : targets) {
-            for (const builder::ProgramSpec& program : builder->programs()) {
-                const builder::Target target = builder::lower(asked, program.wants);
-                if (!seen.emplace(op + "/" + program.name, target.name()).second) {
-                    continue;
-                }
-                ++expected;
-                const builder::BuildOutcome outcome = builder->build_program(target, program.name);
-                if (!outcome.error.empty()) {
-                    missing.push_back(
-                        {{"op", op}, {"program", program.name}, {"target", target.name()}});
-                    result.problems.push_back(
-                        {"CheckFailed", "it would not be served from this layer",
-                         fmt::format("{}/{} for {}", op, program.name, target.name())});
-                }
-            }
+    for (const auto& [job, outcome] : builder::prewarm(*session.catalog, context, work).items) {
+        if (!outcome.error.empty()) {
+            missing.push_back(
+                {{"op", job.op}, {"program", job.program}, {"target", job.target.name()}});
+            result.problems.push_back(
+                {"CheckFailed", "it would not be served from this layer",
+                 fmt::format("{}/{} for {}", job.op, job.program, job.target.name())});
         }
     }
-    result.text += fmt::format("{} programs expected, {} missing\n", expected, missing.size());
-    result.data["expected"] = expected;
+    result.text +=
+        fmt::format("{} programs expected, {} missing\n", work.jobs.size(), missing.size());
+    result.data["expected"] = work.jobs.size();
     result.data["missing"] = std::move(missing);
 }
 
@@ -153,21 +142,22 @@ void add_cache_verify(CLI::App& cache, Session& session) {
     const auto options = std::make_shared<Options>();
     verb.add_option("DIR", options->folder, "A layer (else the cache folder)")
         ->option_text(" ")
-        ->check(not_empty);
+        ->check(is_value);
     verb.add_flag("--shared", options->shared, "It belongs to another user, who is trusted");
     verb.add_option("--sha256", options->sha256, "What its list of digests must hash to")
         ->option_text("HEX")
-        ->check(not_empty);
+        ->check(is_value);
     CLI::Option* const all = verb.add_flag("--expect-all-hits", options->expect_all_hits,
                                            "Also fail where a program of an op is missing");
     verb.add_option("--arch", options->architectures,
                     "Targets that must be there, as for prewarm (else OPFORGE_ARCH, native)")
         ->option_text("LIST")
-        ->check(not_empty)
+        ->check(is_value)
         ->needs(all);
-    verb.add_option("--ops", options->ops, "Only these ops")
+    verb.add_option("--ops", options->ops, "Only these ops, or programs as OP/PROGRAM")
         ->delimiter(',')
         ->option_text("LIST")
+        ->check(is_value)
         ->needs(all);
     verb.callback([options, &session] {
         session.action = [options, &session] { return verify(*options, session); };

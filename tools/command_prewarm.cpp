@@ -1,20 +1,25 @@
-// `opforge prewarm`: compiles ops for a list of architectures into the cache. Needs no GPU and no
-// driver.
-#include "progress.hpp"
+// `opforge prewarm`: compiles ops for a list of architectures into the cache, in worker processes.
+// Needs no GPU and no driver.
+#include "number_argument.hpp"
+#include "prewarm_display.hpp"
+#include "prewarm_report.hpp"
+#include "profile_file.hpp"
 #include "session.hpp"
+#include "stop_on_signal.hpp"
 #include "target_list.hpp"
 
-#include <opforge/base/bytes.hpp>
 #include <opforge/base/environment.hpp>
-#include <opforge/base/error.hpp>
+#include <opforge/base/shell_words.hpp>
+#include <opforge/builder/prewarm.hpp>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
+#include <iostream>
+#include <limits>
 #include <memory>
-#include <set>
+#include <optional>
 
 namespace opforge::tools {
 namespace {
@@ -23,121 +28,26 @@ constexpr VerbText kText{
     "prewarm", "Compile ops into the cache ahead of their first use; needs no GPU and no driver",
     "  opforge prewarm --arch sm_90\n"
     "      the kernels of every op for H100 and H200\n"
-    "  opforge prewarm --arch sm_80,sm_90,sm_100,sm_120 --cache-dir /opt/kernels\n"
+    "  opforge prewarm --arch 8.0,9.0a,10.0f,12.0+PTX --cache-dir /opt/kernels\n"
     "      a cache to ship in a container image\n"
+    "  opforge prewarm --arch sm_90 --ops quantizer/dequantize_fp16\n"
+    "      one program of one op\n"
+    "  opforge prewarm --profile service.jsonl\n"
+    "      what `opforge record` noted of a run\n"
     "  opforge prewarm --policy offline --arch sm_90\n"
     "      only check: exit code 8 where something would have to be compiled\n"};
 
 struct Options {
     std::string architectures;
     std::vector<std::string> ops;
+    std::string profile;
     std::string policy;
+    std::optional<std::string> jobs;
+    std::string progress = "auto";
+    bool worker = false;
 };
 
-struct Item {
-    std::string op;
-    builder::BuildOutcome outcome;
-};
-
-struct Job {
-    std::string op;
-    std::string program;
-    builder::Target target;
-};
-
-std::vector<Job> jobs_for(const Options& options, const builder::OpCatalog& catalog,
-                          const builder::BuilderContext& context,
-                          const std::vector<builder::Target>& targets) {
-    std::vector<Job> jobs;
-    std::set<std::pair<std::string, std::string>> seen;
-    for (const std::string& op : options.ops.empty() ? catalog.names() : options.ops) {
-        const auto builder = catalog.make(op, context);
-        for (const builder::Target& asked : targets) {
-            for (const builder::ProgramSpec& program : builder->programs()) {
-                // sm_90 and sm_90a are one entry for a program that does not want the suffix.
-                const builder::Target target = builder::lower(asked, program.wants);
-                if (seen.emplace(op + "/" + program.name, target.name()).second) {
-                    jobs.push_back({op, program.name, target});
-                }
-            }
-        }
-    }
-    return jobs;
-}
-
-// A compile whose result could not be kept is a failure here: keeping it is all that was asked for.
-void fail_unkept(builder::BuildOutcome& outcome, const cache::CacheRoot& root) {
-    outcome.error_kind = "CacheError";
-    outcome.error =
-        root.path.empty()
-            ? "there is no cache folder to keep it in: set --cache-dir or OPFORGE_CACHE_DIR"
-            : fmt::format("the cache folder {} cannot be written: see the warning, or give "
-                          "another with --cache-dir",
-                          root.path.string());
-}
-
-std::vector<Item> build_all(const std::vector<Job>& jobs, const builder::OpCatalog& catalog,
-                            builder::BuilderContext context) {
-    const cache::CacheRoot& root = context.cache->root();
-    std::vector<Item> items;
-    StandardErrorProgress progress(jobs.size());
-    bool refused = false;
-    for (const Job& job : jobs) {
-        progress.update(items.size(), fmt::format("{} for {}", job.program, job.target.name()));
-        const auto builder = catalog.make(job.op, context);
-        builder::BuildOutcome outcome = builder->build_program(job.target, job.program);
-        const bool unkept = outcome.error.empty() && outcome.directory.empty();
-        if (unkept || (refused && outcome.error_kind == "OfflineMiss")) {
-            fail_unkept(outcome, root);
-        }
-        if (unkept && !refused) {
-            // What is there may still be found; compiling more, only to lose it, helps nobody.
-            refused = true;
-            context.policy = cache::Policy::offline;
-        }
-        items.push_back({job.op, std::move(outcome)});
-    }
-    return items;
-}
-
-CommandResult result_of(const std::vector<Item>& items, double seconds) {
-    CommandResult result;
-    std::uint64_t compiled = 0;
-    std::uint64_t hits = 0;
-    std::uint64_t size_bytes = 0;
-    Json entries = Json::array();
-    std::vector<std::string> failures;
-    for (const auto& [op, outcome] : items) {
-        const std::string place =
-            fmt::format("{}/{} for {}", op, outcome.program, outcome.target.name());
-        if (!outcome.error.empty()) {
-            failures.push_back(outcome.error_kind);
-            result.problems.push_back({outcome.error_kind, outcome.error, place});
-            continue;
-        }
-        ++(outcome.compiled ? compiled : hits);
-        size_bytes += outcome.size_bytes;
-        entries.push_back({{"op", op},
-                           {"program", outcome.program},
-                           {"target", outcome.target.name()},
-                           {"path", outcome.directory.string()},
-                           {"bytes", outcome.size_bytes},
-                           {"compiled", outcome.compiled}});
-    }
-    result.code = exit_code_of_items(failures);
-    result.text =
-        fmt::format("{} compiled, {} already there, {} failed; {} in {}\n", compiled, hits,
-                    failures.size(), format_size(size_bytes), format_duration(seconds));
-    result.data = {{"compiled", compiled},
-                   {"hits", hits},
-                   {"failed", failures.size()},
-                   {"seconds", seconds},
-                   {"entries", std::move(entries)}};
-    return result;
-}
-
-CommandResult prewarm(const Options& options, const Session& session) {
-    const auto start = std::chrono::steady_clock::now();
+builder::BuilderContext context_of(const Options& options, const Session& session) {
     builder::BuilderContext context = session.builder_context();
     if (!options.policy.empty()) {
         context.policy = cache::parse_policy(options.policy);
@@ -145,12 +55,54 @@ CommandResult prewarm(const Options& options, const Session& session) {
         // Read here once: a misspelt one is wrong usage, not a failure of each program.
         context.policy = cache::parse_policy(*policy);
     }
-    context.compiler = builder::nvrtc_compiler();  // one for all jobs: it is opened once
-    const std::vector<builder::Target> targets = targets_to_prewarm(options.architectures);
-    const std::vector<Item> items =
-        build_all(jobs_for(options, *session.catalog, context, targets), *session.catalog, context);
+    context.compiler =
+        builder::nvrtc_compiler(context.cache->root().path);  // one for all: it is opened once
+    return context;
+}
+
+int workers_of(const Options& options) {
+    return options.jobs ? parse_number("--jobs", *options.jobs, 1, std::numeric_limits<int>::max())
+                        : builder::prewarm_workers();
+}
+
+std::vector<builder::PrewarmJob> jobs_of(const Options& options, const builder::OpCatalog& catalog,
+                                         const builder::BuilderContext& context) {
+    if (options.profile.empty()) {
+        return builder::prewarm_jobs(catalog, context, options.ops,
+                                     targets_to_prewarm(options.architectures));
+    }
+    // The recorded targets, unless others are named here: what the environment names is for a
+    // prewarm of everything.
+    const auto targets = options.architectures.empty() ? std::vector<builder::Target>{}
+                                                       : targets_to_prewarm(options.architectures);
+    return builder::profile_jobs(catalog, context, read_profile(options.profile), targets);
+}
+
+CommandResult prewarm(const Options& options, const Session& session) {
+    const auto start = std::chrono::steady_clock::now();
+    const auto display = session.json_stream ? std::make_unique<EventDisplay>(std::cout)
+                                             : make_display(options.progress);
+    const builder::BuilderContext context = context_of(options, session);
+    StopOnSignal stop;
+    builder::PrewarmOptions work;
+    work.workers = workers_of(options);
+    work.jobs = jobs_of(options, *session.catalog, context);
+    work.worker_command = {"/proc/self/exe", kText.name, "--worker"};
+    work.stop = stop.token();
+    work.observer = [&](const auto& event, const auto& progress) {
+        stop.look();
+        if (display) {
+            display->update(event, progress);
+        }
+    };
+    const builder::PrewarmResult result = builder::prewarm(*session.catalog, context, work);
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-    return result_of(items, taken.count());
+    CommandResult report = prewarm_report(result, taken.count());
+    if (stop.stopped() && result.unfinished > 0) {
+        add_interruption(report, result, stop.exit_code(), context.cache->root().path.string(),
+                         shell_words(session.command_line));
+    }
+    return report;
 }
 
 }  // namespace
@@ -162,15 +114,42 @@ void add_prewarm(CLI::App& app, Session& session) {
                     "sm_90, 9.0a, 8.6+PTX, Hopper, native, all-major, ... "
                     "(else OPFORGE_ARCH, TORCH_CUDA_ARCH_LIST, native)")
         ->option_text("LIST")
-        ->check(not_empty);
-    verb.add_option("--ops", options->ops, "Only these ops")->delimiter(',')->option_text("LIST");
+        ->check(is_value);
+    CLI::Option* ops =
+        verb.add_option("--ops", options->ops, "Only these ops, or programs as OP/PROGRAM");
+    ops->delimiter(',')->option_text("LIST")->check(is_value);
+    verb.add_option("--profile", options->profile,
+                    "What a run recorded (opforge record), for its targets or those of --arch")
+        ->option_text("FILE")
+        ->check(is_value)
+        ->excludes(ops);
     verb.add_option("--policy", options->policy,
                     "exact, compatible or offline (else OPFORGE_POLICY, exact where there is an "
                     "NVRTC)")
         ->option_text("P")
-        ->check(not_empty);
+        ->check(is_value);
+    verb.add_option("-j,--jobs", options->jobs,
+                    "Worker processes (else OPFORGE_JOBS, MAX_JOBS, the processors and the memory "
+                    "there are, cgroups counted)")
+        ->option_text("N")
+        ->check(is_value);
+    verb.add_option("--progress", options->progress,
+                    "auto (a bar on a terminal, else lines), plain, none, json; on standard error")
+        ->option_text("MODE")
+        ->check(is_value);
+    verb.add_flag("--json-stream", session.json_stream,
+                  "JSON events on standard output, one a line; the last is the result");
+    // Of prewarm itself: a process that compiles.
+    verb.add_flag("--worker", options->worker)->group("");
     verb.callback([options, &session] {
-        session.action = [options, &session] { return prewarm(*options, session); };
+        session.quiet = options->worker;
+        session.action = [options, &session] {
+            if (options->worker) {
+                builder::serve_prewarm(*session.catalog);
+                return CommandResult{};
+            }
+            return prewarm(*options, session);
+        };
     });
 }
 

@@ -239,7 +239,7 @@ void add_quantize(CLI::App& app, Session& session) {
         ->required();
     verb.add_option("-o,--output", options->output, "Write the quantized file here")
         ->option_text("OUT")
-        ->check(not_empty);
+        ->check(is_value);
     verb.add_option("--groups", options->groups, "Groups in each tensor; must divide its elements")
         ->option_text("N");
     verb.add_option("--group-size", options->group_size, "Or: elements in each group")

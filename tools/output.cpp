@@ -1,5 +1,7 @@
 #include "output.hpp"
 
+#include "color.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -50,22 +52,34 @@ std::string with_subject(const Problem& problem) {
     return problem.subject.empty() ? problem.message : problem.subject + ": " + problem.message;
 }
 
-}  // namespace
-
-std::string envelope(const CommandResult& result) {
+Json envelope_json(Json object, const CommandResult& result) {
     Json errors = Json::array();
     for (const Problem& problem : result.problems) {
         errors.push_back({{"kind", problem.kind}, {"message", with_subject(problem)}});
     }
-    Json object;
     object["schema"] = 1;
     object["ok"] = result.code == ExitCode::done;
     object["data"] = result.data;
     object["errors"] = std::move(errors);
-    return object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    return object;
 }
 
-std::string format_problems(std::span<const Problem> problems) {
+std::string to_line(const Json& json) {
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+std::string envelope(const CommandResult& result) {
+    return to_line(envelope_json(Json::object(), result));
+}
+
+std::string result_event(const CommandResult& result) {
+    return to_line(envelope_json({{"event", "result"}}, result));
+}
+
+std::string format_problems(std::span<const Problem> problems, bool color) {
+    const std::string prefix = paint("opforge:", Style::bad, color);
     std::vector<std::vector<const Problem*>> groups;
     for (const Problem& problem : problems) {
         const auto same = std::find_if(groups.begin(), groups.end(), [&](const auto& group) {
@@ -80,10 +94,10 @@ std::string format_problems(std::span<const Problem> problems) {
     std::string text;
     for (const auto& group : groups) {
         if (group.size() == 1) {
-            text += fmt::format("opforge: {}\n", printable(with_subject(*group.front())));
+            text += fmt::format("{} {}\n", prefix, printable(with_subject(*group.front())));
             continue;
         }
-        text += fmt::format("opforge: {}\n", printable(group.front()->message));
+        text += fmt::format("{} {}\n", prefix, printable(group.front()->message));
         for (const Problem* problem : group) {
             text += fmt::format("    {}\n", printable(problem->subject));
         }

@@ -32,9 +32,11 @@ struct CommandResult {
 /// {"schema":1,"ok":...,"data":{...},"errors":[{"kind":...,"message":...}]} and a newline. Whatever
 /// is not UTF-8 in a name or a path is replaced, so that the object always parses.
 [[nodiscard]] std::string envelope(const CommandResult& result);
+/// The same object as the last event of a stream: {"event":"result","schema":1,...}
+[[nodiscard]] std::string result_event(const CommandResult& result);
 
 /// For standard error: those with the same message under one.
-[[nodiscard]] std::string format_problems(std::span<const Problem> problems);
+[[nodiscard]] std::string format_problems(std::span<const Problem> problems, bool color = false);
 
 /// The text with control characters (a terminal would obey them) spelt out; newlines and tabs stay.
 [[nodiscard]] std::string printable(std::string_view text);

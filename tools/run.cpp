@@ -44,7 +44,9 @@ CommandResult run_verb(int count, const char* const* values, Session& session) {
             }
             opforge::set_log_level(*level);
         }
-        opforge::warn_of_unknown_variables();
+        if (!session.quiet) {
+            opforge::warn_of_unknown_variables();
+        }
         return session.action();
     } catch (const opforge::Error& error) {
         return failure(opforge::tools::exit_code_of(error.kind()), std::string(error.kind()),
@@ -88,8 +90,10 @@ int run(int argc, const char* const* argv, const Catalog& catalog) {
     tools::handle_termination_signals();
     Session session(catalog);
     const CommandResult result = run_verb(argc, argv, session);
-    const bool printed = print(stdout, session.json ? tools::envelope(result) : result.text);
-    print(stderr, tools::format_problems(result.problems));
+    const bool printed = print(stdout, session.json_stream ? tools::result_event(result)
+                                       : session.json      ? tools::envelope(result)
+                                                           : result.text);
+    print(stderr, tools::format_problems(result.problems, session.color_errors()));
     if (!printed) {
         print(stderr, "opforge: standard output cannot be written\n");
     }

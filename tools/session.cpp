@@ -1,5 +1,7 @@
 #include "session.hpp"
 
+#include <unistd.h>
+
 namespace opforge::tools {
 
 cache::CacheOptions Session::cache_options() const {
@@ -15,14 +17,31 @@ std::shared_ptr<cache::Cache> Session::open_cache() const {
                              : std::make_shared<cache::Cache>(cache_options());
 }
 
+bool Session::color_output() const {
+    return !json && use_color(parse_color_choice(color), ColorEnvironment::of_process(),
+                              ::isatty(STDOUT_FILENO) == 1);
+}
+
+bool Session::color_errors() const {
+    return use_color(parse_color_choice(color), ColorEnvironment::of_process(),
+                     ::isatty(STDERR_FILENO) == 1);
+}
+
 builder::BuilderContext Session::builder_context() const {
     builder::BuilderContext context;
     context.cache = open_cache();
+    context.tool = command_line.empty() ? program : command_line.front();
     return context;
 }
 
-std::string not_empty(const std::string& value) {
-    return value.empty() ? "its value is empty" : "";
+std::string is_value(const std::string& value) {
+    if (value.empty()) {
+        return "its value is empty";
+    }
+    if (value.size() > 1 && value.front() == '-') {
+        return "its value is missing: " + value + " is an option (a path may begin with ./)";
+    }
+    return "";
 }
 
 }  // namespace opforge::tools

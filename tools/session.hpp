@@ -1,6 +1,7 @@
 // One run of the program: what the command line asked for, and the verb that will answer.
 #pragma once
 
+#include "color.hpp"
 #include "output.hpp"
 
 #include <opforge/builder/op_catalog.hpp>
@@ -9,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -22,15 +24,22 @@ struct Session {
 
     const builder::OpCatalog* catalog;  // the ops that the verbs know
     std::string program = "opforge";    // its name, as it was started
+    std::vector<std::string> command_line;
     bool json = false;
-    std::string cache_dir;  // empty: as the environment says
-    std::string log_level;  // empty: as the environment says
+    bool json_stream = false;  // of the verbs that have it: events, then the result as the last one
+    bool quiet = false;        // a process of our own making: its starter has said what there is to
+    std::string cache_dir;     // empty: as the environment says
+    std::string log_level;     // empty: as the environment says
+    std::string color = "auto";
     std::function<CommandResult()> action;
 
     [[nodiscard]] cache::CacheOptions cache_options() const;
     /// A cache of the session's own, where --cache-dir asks for one, else the process's.
     /// @throws InvalidArgument for a relative --cache-dir
     [[nodiscard]] std::shared_ptr<cache::Cache> open_cache() const;
+    /// Whether standard output, or standard error, is to be coloured.
+    [[nodiscard]] bool color_output() const;
+    [[nodiscard]] bool color_errors() const;
     /// For builders, and for runtime::configure_quantizer.
     [[nodiscard]] builder::BuilderContext builder_context() const;
 };
@@ -41,9 +50,10 @@ struct VerbText {
     const char* description;
     const char* examples;
 };
-/// For CLI11's check(): refuses "". That is what a shell makes of a variable that is not set, and
-/// must not be taken for an option that was not given.
-[[nodiscard]] std::string not_empty(const std::string& value);
+/// For CLI11's check(): refuses "", which a shell makes of a variable that is not set, and must not
+/// be taken for an option that was not given; and what looks like an option (`--arch --json`),
+/// which CLI11 would take for the value.
+[[nodiscard]] std::string is_value(const std::string& value);
 
 /// Adds a verb with the options that all have (--json, --cache-dir, --log-level).
 CLI::App& add_verb(CLI::App& parent, Session& session, const VerbText& text);
@@ -53,7 +63,10 @@ CLI::App& add_verb(CLI::App& parent, Session& session, const VerbText& text);
 void add_demo(CLI::App& app, Session& session);
 void add_quantize(CLI::App& app, Session& session);
 void add_prewarm(CLI::App& app, Session& session);
+void add_explain(CLI::App& app, Session& session);
 void add_report(CLI::App& app, Session& session);
+void add_record(CLI::App& app, Session& session);
 void add_cache(CLI::App& app, Session& session);
+void add_completion(CLI::App& app, Session& session);
 
 }  // namespace opforge::tools

@@ -15,4 +15,9 @@ BuildVersion build_version() {
             fmt::format("{}.{}", CUDA_VERSION / 1000, CUDA_VERSION % 1000 / 10)};
 }
 
+std::string version_line(const BuildVersion& build) {
+    return fmt::format("opforge {} ({}, {}, CUDA headers {})\n", build.version, build.build_type,
+                       build.compiler, build.cuda_headers);
+}
+
 }  // namespace opforge::tools

@@ -12,5 +12,7 @@ struct BuildVersion {
     std::string cuda_headers;  // "13.0"
 };
 [[nodiscard]] BuildVersion build_version();
+/// "opforge 0.1.0 (Release, gcc 12.2.0, CUDA headers 13.0)" and a newline
+[[nodiscard]] std::string version_line(const BuildVersion& build);
 
 }  // namespace opforge::tools

@@ -444,6 +444,16 @@ TEST_CASE("policy offline never compiles, and names the prewarm that would help"
     CHECK(machine.compiler->requirements() == 0);
 }
 
+TEST_CASE("where there is no cache folder an offline miss names the command, too", "[op_builder]") {
+    Machine machine;
+    machine.policy = cache::Policy::offline;
+    machine.memory_only = true;
+    CHECK_THROWS_WITH(machine.op()->load_program(0, "alpha"),
+                      Contains("opforge prewarm --arch sm_90 --ops test_op --policy compatible "
+                               "--cache-dir DIR") &&
+                          Contains("OPFORGE_CACHE_DIR"));
+}
+
 TEST_CASE("policy offline is served from the cache", "[op_builder]") {
     Machine machine;
     static_cast<void>(machine.op()->build(parse_target("9.0a")));

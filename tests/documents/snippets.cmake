@@ -24,6 +24,9 @@ function(run working_directory)
   endif()
 endfunction()
 
+if(EXISTS ${folder})
+  execute_process(COMMAND chmod -R u+w ${folder})  # what a block sealed in the last run
+endif()
 file(REMOVE_RECURSE ${folder})
 file(MAKE_DIRECTORY ${folder}/project ${folder}/run)
 file(COPY ${source}/examples/own_op/kernels DESTINATION ${folder}/project)

@@ -10,6 +10,20 @@
 #include <system_error>
 
 namespace opforge::test {
+namespace {
+
+void make_folders_writable(const std::filesystem::path& root) noexcept {
+    std::error_code ignored;
+    for (std::filesystem::recursive_directory_iterator each(root, ignored), end; each != end;
+         each.increment(ignored)) {
+        if (each->is_directory(ignored) && !each->is_symlink(ignored)) {
+            std::filesystem::permissions(each->path(), std::filesystem::perms::owner_all,
+                                         std::filesystem::perm_options::add, ignored);
+        }
+    }
+}
+
+}  // namespace
 
 TemporaryDirectory::TemporaryDirectory()
     : TemporaryDirectory(std::filesystem::temp_directory_path()) {}
@@ -23,8 +37,13 @@ TemporaryDirectory::TemporaryDirectory(const std::filesystem::path& parent) {
 }
 
 TemporaryDirectory::~TemporaryDirectory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
+    std::error_code error;
+    std::filesystem::remove_all(path_, error);
+    if (error) {
+        // A sealed layer, which nobody but root may empty.
+        make_folders_writable(path_);
+        std::filesystem::remove_all(path_, error);
+    }
 }
 
 std::filesystem::path fastest_parent() {

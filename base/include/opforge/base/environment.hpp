@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace opforge {
 
@@ -12,6 +13,8 @@ namespace opforge {
 /// privileges.
 [[nodiscard]] OPFORGE_API std::optional<std::string> environment(const char* name);
 
+/// Each OPFORGE_* name in the environment that opforge does not know.
+[[nodiscard]] OPFORGE_API std::vector<std::string> unknown_variables();
 /// Warns once a process of each OPFORGE_* name in the environment that opforge does not know.
 OPFORGE_API void warn_of_unknown_variables();
 

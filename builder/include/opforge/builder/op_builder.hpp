@@ -32,6 +32,9 @@ struct ProgramSpec {
     /// Public names: of extern "C" kernels, or of templates' instances (instantiation.hpp).
     std::vector<std::string> kernels;
     Wants wants = Wants::none;
+    /// Of a compile, on no machine in particular; 0: not known. Only orders a prewarm, where the
+    /// cache has recorded no time.
+    int expected_milliseconds = 0;
 };
 
 /// A loaded program: immutable, shared, alive as long as anybody holds it.
@@ -121,6 +124,8 @@ struct BuilderContext {
     int driver_version = 0;  // with `driver`: its version; 0: ask it
     std::optional<cache::Policy>
         policy;  // default: OPFORGE_POLICY, else exact where a toolchain is found
+    /// The command line tool that knows the op, as errors name it: a user's own for a user's op.
+    std::string tool = "opforge";
     /// Where to leave PTX, cubin, SASS and log of what is compiled or loaded, for people to read;
     /// PTX only of what is compiled (jit_load() always does). Default: OPFORGE_KEEP_DIR, else
     /// nowhere.
@@ -162,6 +167,10 @@ public:
     /// not thrown.
     [[nodiscard]] std::vector<BuildOutcome> build(const Target& target) const;
     [[nodiscard]] BuildOutcome build_program(const Target& target, std::string_view program) const;
+    /// As build_program() where that would not compile: the entry is there, or the policy is
+    /// offline. nullopt where it would.
+    [[nodiscard]] std::optional<BuildOutcome> find_program(const Target& target,
+                                                           std::string_view program) const;
 
     /// What the cache is asked for: for `explain`, tests and listings.
     [[nodiscard]] cache::Request request(const ProgramSpec& program, const Target& target) const;
@@ -169,6 +178,9 @@ public:
     /// The policy in force, explicit or by default. @throws InvalidArgument for a bad
     /// OPFORGE_POLICY
     [[nodiscard]] cache::Policy policy() const;
+    /// The same for sealed layers: `compatible` where nobody has chosen `exact`, since who ships a
+    /// sealed layer means it to be used whatever NVRTC is here. @throws as policy()
+    [[nodiscard]] cache::Policy sealed_policy() const;
 
 private:
     struct Implementation;

@@ -146,6 +146,8 @@ public:
 
     [[nodiscard]] Counters counters() const noexcept;
     [[nodiscard]] Statistics statistics() const;
+    /// The read-only layers, in the order they are asked. What they hold: look_into().
+    [[nodiscard]] std::vector<LayerSpec> layers() const;
     /// The user's directory; null where the cache is memory only.
     [[nodiscard]] DirectoryStore* directory() noexcept;
 

@@ -11,6 +11,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -87,5 +88,9 @@ public:
 
 /// The real one; lives as long as the process.
 [[nodiscard]] OPFORGE_API FileSystem& posix_file_system();
+
+/// "NFS", "CIFS", ... for the number that statfs(2) has for a network file system's type; empty for
+/// every other.
+[[nodiscard]] OPFORGE_API std::string_view network_file_system_name(std::int64_t type) noexcept;
 
 }  // namespace opforge::cache
