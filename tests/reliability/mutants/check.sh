@@ -33,7 +33,7 @@ build() {
 # The names of the tests that failed among those that ctest's arguments choose, the first of them at least.
 red() {
     (cd build && ctest --stop-on-failure --timeout 300 --parallel "$(nproc)" -LE '^stress$' "$@" 2> /dev/null || true) |
-        sed -n 's/^ *[0-9]* - \(.*\) (\(Failed\|Timeout\|SEGFAULT\|SIG[A-Z]*\|Child aborted\|Subprocess aborted\).*)$/\1/p' | head -n 1
+        sed -n 's/^[[:space:]]*[0-9]* - \(.*\) (\(Failed\|Timeout\|SEGFAULT\|SIG[A-Z]*\|Child aborted\|Subprocess aborted\).*)$/\1/p' | head -n 1
 }
 
 say "building without a mutant"
