@@ -17,9 +17,8 @@ struct Recipe {
         const char* name = nullptr;
         const char* value = nullptr;
     };
-    std::string function;  // what its kernels' names begin with
-    const char*
-        launching;  // what the program's name ends with: "", "_groups", "_block", "_any", "_split"
+    std::string function;   // what its kernels' names begin with
+    const char* launching;  // what the program's name ends with: "", "_groups", "_block", ...
     const char* source;
     std::array<Define, 4> defines;  // OPFORGE_PROGRAM apart; unused ones have no name
 
@@ -56,8 +55,9 @@ struct Visitor {
 };
 
 bool visit_fake_quantize(const Visitor& visit) {
-    constexpr std::array<const char*, 4> kLaunchings = {"_groups", "_block", "_any", "_split"};
-    constexpr std::array<const char*, 4> kNumbers = {"0", "1", "2", "3"};
+    constexpr std::array<const char*, 6> kLaunchings = {"_groups", "_block",   "_any",
+                                                        "_split",  "_cluster", "_grid"};
+    constexpr std::array<const char*, 6> kNumbers = {"0", "1", "2", "3", "4", "5"};
     for (std::size_t element = 0; element < kElements.size(); ++element) {
         for (const std::size_t stochastic : {0U, 1U}) {
             for (const std::size_t asymmetric : {0U, 1U}) {

@@ -26,7 +26,11 @@ std::string describe(const LaunchConfig& config, const char* label) {
 
 void launch(const DriverApi& api, KernelHandle kernel, const LaunchConfig& config,
             StreamHandle stream, void** arguments, const char* label) {
-    if (const int result = api.launch(kernel, config, stream, arguments); result != 0) {
+    check_launch(api, api.launch(kernel, config, stream, arguments), config, label);
+}
+
+void check_launch(const DriverApi& api, int result, const LaunchConfig& config, const char* label) {
+    if (result != 0) {
         const bool extended = config.cooperative || config.has_cluster();
         throw DriverError(api, result, extended ? "cuLaunchKernelEx" : "cuLaunchKernel",
                           describe(config, label));

@@ -78,6 +78,7 @@ struct EntryPoints {
     decltype(&cuStreamSynchronize) stream_synchronize = nullptr;
     decltype(&cuStreamGetCtx) stream_get_ctx = nullptr;
     decltype(&cuStreamIsCapturing) stream_is_capturing = nullptr;
+    decltype(&cuStreamGetId) stream_get_id = nullptr;
     decltype(&cuEventCreate) event_create = nullptr;
     decltype(&cuEventDestroy_v2) event_destroy = nullptr;
     decltype(&cuEventRecord) event_record = nullptr;
@@ -135,6 +136,7 @@ struct EntryPoints {
         find(stream_synchronize, "cuStreamSynchronize");
         find(stream_get_ctx, "cuStreamGetCtx");
         find(stream_is_capturing, "cuStreamIsCapturing");
+        find(stream_get_id, "cuStreamGetId");
         find(event_create, "cuEventCreate");
         find(event_destroy, "cuEventDestroy_v2");
         find(event_record, "cuEventRecord");
@@ -249,6 +251,9 @@ public:
     }
     int stream_get_context(StreamHandle stream, ContextHandle* context) const override {
         return call(cuda_.stream_get_ctx, stream, context);
+    }
+    int stream_get_id(StreamHandle stream, unsigned long long* id) const override {
+        return call(cuda_.stream_get_id, stream, id);
     }
     int stream_is_capturing(StreamHandle stream, int* status) const override {
         CUstreamCaptureStatus value = CU_STREAM_CAPTURE_STATUS_NONE;

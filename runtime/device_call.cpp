@@ -63,13 +63,17 @@ CallContext::CallContext(const char* op, const QuantizerModule& module, StreamHa
     scope_.emplace(api, driver::primary_context(api, module.device().ordinal));
 }
 
-void refuse_first_use_in_capture(const char* op, const DriverApi& api, StreamHandle stream,
-                                 const std::string& program) {
+bool is_capturing(const DriverApi& api, StreamHandle stream) {
     constexpr int kCaptureActive = 1;
     constexpr int kErrorCaptureImplicit = 906;  // the default stream, while another one captures
     int status = 0;
     const int result = api.stream_is_capturing(stream, &status);
-    if (result == kErrorCaptureImplicit || (result == 0 && status == kCaptureActive)) {
+    return result == kErrorCaptureImplicit || (result == 0 && status == kCaptureActive);
+}
+
+void refuse_first_use_in_capture(const char* op, const DriverApi& api, StreamHandle stream,
+                                 const std::string& program) {
+    if (is_capturing(api, stream)) {
         throw DriverError(fmt::format("{}: first use of {} inside a CUDA graph capture, where "
                                       "nothing can be loaded; call opforge::warm_up() before the "
                                       "capture begins",

@@ -25,6 +25,9 @@ private:
     std::optional<driver::ScopedContext> scope_;
 };
 
+/// Whether a graph is being captured on the stream, also where another capture forbids asking.
+[[nodiscard]] bool is_capturing(const driver::DriverApi& api, driver::StreamHandle stream);
+
 /// Compiling and loading inside a capture would break the capture, so it is refused before it
 /// begins. @throws DriverError
 void refuse_first_use_in_capture(const char* op, const driver::DriverApi& api,

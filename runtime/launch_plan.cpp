@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 
 namespace opforge::runtime {
 namespace {
@@ -9,18 +10,18 @@ namespace {
 // As the kernels have them (kernel_sources/quantizer/fake_quantize.cu).
 constexpr std::int64_t kChunkBytes = 16;
 constexpr std::int64_t kGroupsThreads = 256;
-
-// Two chunks a thread of `block`, so that the group's parameters, which each thread computes, are
-// shared by some work; up to here in blocks small enough that several of a multiprocessor's take
-// turns.
-constexpr std::int64_t kChunksOfHalfBlock = 2048;
-constexpr std::int64_t kMaxBlockChunks = 4096;  // of a block that is sure to find its group in L1
+constexpr std::int64_t kTeamThreads = 512;
+constexpr std::int64_t kHeldChunks = 4;  // of a thread of a team, in registers; nearest rounding
+constexpr std::int64_t kMaxCluster = 8;  // what every device with clusters can do
 
 constexpr std::int64_t kMaxLanes = 32;
 constexpr std::int64_t kMaxGrid = 0x7fffffff;
 constexpr std::int64_t kSliceAlignment = 64;
 constexpr std::int64_t kMinSlice = 16384;  // below this a slice's launch costs more than its bytes
 constexpr std::int64_t kRangeBytes = 8;
+
+// A block pays for the kernel's own shared memory and the system's.
+constexpr std::int64_t kOwnShared = 2048;
 
 std::int64_t divide_up(std::int64_t value, std::int64_t by) {
     return (value + by - 1) / by;
@@ -31,98 +32,279 @@ std::int64_t power_of_two_up(std::int64_t value) {
         std::bit_ceil(static_cast<std::uint64_t>(std::max<std::int64_t>(value, 1))));
 }
 
+std::int64_t whole_warps(std::int64_t threads) {
+    return divide_up(threads, 32) * 32;
+}
+
 std::uint32_t grid_for(std::int64_t blocks) {
     return static_cast<std::uint32_t>(std::clamp<std::int64_t>(blocks, 1, kMaxGrid));
 }
 
+std::int64_t multiprocessors_of(const PlanFacts& facts) {
+    return std::max(facts.multiprocessors, 1);
+}
+
+/// The largest block, in whole warps.
+std::int64_t most_threads(const PlanFacts& facts) {
+    return std::clamp<std::int64_t>(facts.max_threads_per_block / 32 * 32, 32, 1024);
+}
+
+/// Dynamic shared memory of a block of which `blocks` are to be resident on a multiprocessor.
+std::int64_t shared_for(std::int64_t blocks, const PlanFacts& facts) {
+    const std::int64_t bytes = std::min<std::int64_t>(
+        facts.shared_bytes_per_block, facts.shared_bytes_per_multiprocessor / blocks);
+    return std::max<std::int64_t>(bytes - kOwnShared, 0) / kChunkBytes * kChunkBytes;
+}
+
+std::int64_t chunks_of(const FakeQuantizeShape& shape) {
+    return divide_up(shape.group_size, kChunkBytes / shape.element_bytes);
+}
+
+void keep(FakeQuantizePlan& plan, std::int64_t chunks) {
+    plan.keeps = static_cast<std::uint32_t>(chunks);
+    plan.shared_bytes = static_cast<std::uint32_t>(chunks * plan.block * kChunkBytes);
+}
+
+/// A few lanes of a warp for each group; nothing where a group is too large for a warp.
+std::optional<FakeQuantizePlan> plan_groups(const FakeQuantizeShape& shape,
+                                            const PlanFacts& facts) {
+    // One chunk a lane is never read twice. Where random numbers are drawn, more share the rest of
+    // a thread's work.
+    const std::int64_t a_lane = shape.stochastic ? 4 : 1;
+    const std::int64_t lanes = power_of_two_up(divide_up(chunks_of(shape), a_lane));
+    if (lanes > kMaxLanes) {
+        return std::nullopt;
+    }
+    FakeQuantizePlan plan;
+    plan.kernel = shape.aligned ? FakeQuantizeKernel::groups : FakeQuantizeKernel::any;
+    plan.block = static_cast<std::uint32_t>(kGroupsThreads);
+    plan.lanes = static_cast<std::uint32_t>(lanes);
+    plan.grid = grid_for(divide_up(shape.groups, kGroupsThreads / lanes));
+    if (shape.aligned && shape.stochastic &&
+        a_lane * kGroupsThreads * kChunkBytes <= shared_for(1, facts)) {
+        keep(plan, a_lane);
+    }
+    return plan;
+}
+
+/// One block a group.
+FakeQuantizePlan plan_block(const FakeQuantizeShape& shape, const PlanFacts& facts) {
+    const std::int64_t chunks = chunks_of(shape);
+    // Several chunks a thread share what each thread computes for the group, in blocks small enough
+    // that several of a multiprocessor's take turns.
+    const std::int64_t a_thread = shape.stochastic ? 4 : 2;
+    const std::int64_t most = shape.stochastic ? 512
+                              : chunks <= 1024 ? 256
+                              : chunks <= 4096 ? 512
+                                               : 1024;
+    FakeQuantizePlan plan;
+    plan.kernel = shape.aligned ? FakeQuantizeKernel::block : FakeQuantizeKernel::any;
+    plan.block = static_cast<std::uint32_t>(
+        std::min({whole_warps(divide_up(chunks, a_thread)), most, most_threads(facts)}));
+    plan.lanes = plan.block;
+    plan.grid = grid_for(shape.groups);
+    // A thread's first chunk is held in a register, but for stochastic rounding.
+    const std::int64_t beyond = divide_up(chunks, plan.block) - (shape.stochastic ? 0 : 1);
+    // Two blocks at least, one of which loads while the other stores: one alone would leave memory
+    // idle between the two.
+    if (shape.aligned && beyond > 0 && beyond * plan.block * kChunkBytes <= shared_for(2, facts)) {
+        keep(plan, beyond);
+    }
+    return plan;
+}
+
+/// Blocks of a team on a multiprocessor: they take turns at loading and storing.
+std::int64_t resident_teams(const FakeQuantizeShape& shape, const PlanFacts& facts) {
+    if (facts.max_threads_per_multiprocessor < 3 * kTeamThreads) {
+        return 1;
+    }
+    return shape.stochastic ? 3 : 2;
+}
+
+/// How many chunks a thread of a team keeps on chip, where `resident` blocks share it.
+std::int64_t chunks_held(const FakeQuantizeShape& shape, std::int64_t resident,
+                         const PlanFacts& facts) {
+    const std::int64_t shared = shared_for(resident, facts) / (kTeamThreads * kChunkBytes);
+    return shape.stochastic ? shared : kHeldChunks + shared / kHeldChunks * kHeldChunks;
+}
+
+/// A team of `blocks` blocks a group, a slice each, of which a thread keeps at most `held` chunks.
+FakeQuantizePlan plan_team(FakeQuantizeKernel kernel, const FakeQuantizeShape& shape,
+                           std::int64_t blocks, std::int64_t held) {
+    FakeQuantizePlan plan;
+    plan.kernel = kernel;
+    plan.block = static_cast<std::uint32_t>(kTeamThreads);
+    plan.lanes = plan.block;
+    plan.slices = static_cast<std::uint32_t>(blocks);
+    plan.slice_size =
+        divide_up(divide_up(shape.group_size, blocks), kSliceAlignment) * kSliceAlignment;
+    const std::int64_t chunks =
+        divide_up(divide_up(plan.slice_size, kChunkBytes / shape.element_bytes), kTeamThreads);
+    if (shape.stochastic) {
+        keep(plan, std::min(chunks, held));
+    } else {
+        const std::int64_t kept = std::min(divide_up(chunks, kHeldChunks) * kHeldChunks, held);
+        keep(plan, std::max<std::int64_t>(kept - kHeldChunks, 0));
+    }
+    return plan;
+}
+
+/// One cluster a group; nothing where none can hold a group.
+std::optional<FakeQuantizePlan> plan_cluster(const FakeQuantizeShape& shape,
+                                             const PlanFacts& facts) {
+    if (!facts.cluster_launch || most_threads(facts) < kTeamThreads) {
+        return std::nullopt;
+    }
+    const std::int64_t held = chunks_held(shape, resident_teams(shape, facts), facts);
+    const std::int64_t size = power_of_two_up(
+        divide_up(chunks_of(shape), std::max<std::int64_t>(held, 1) * kTeamThreads));
+    if (size > kMaxCluster) {
+        return std::nullopt;
+    }
+    FakeQuantizePlan plan = plan_team(FakeQuantizeKernel::cluster, shape, size, held);
+    plan.grid = grid_for(std::min(shape.groups, kMaxGrid / size) * size);
+    return plan;
+}
+
+/// Teams of blocks, all of them resident; nothing where there are no cooperative launches.
+std::optional<FakeQuantizePlan> plan_grid(const FakeQuantizeShape& shape, const PlanFacts& facts) {
+    if (!facts.cooperative_launch || most_threads(facts) < kTeamThreads) {
+        return std::nullopt;
+    }
+    const std::int64_t multiprocessors = multiprocessors_of(facts);
+    std::int64_t resident = resident_teams(shape, facts);
+    std::int64_t held = chunks_held(shape, resident, facts);
+    std::int64_t size = divide_up(chunks_of(shape), std::max<std::int64_t>(held, 1) * kTeamThreads);
+    if (shape.groups == 1 || size > multiprocessors) {
+        // The whole chip for one group at a time. With nearest rounding one block of all the memory
+        // a multiprocessor: fewer blocks wait for each other.
+        resident = shape.stochastic ? resident : 1;
+        held = chunks_held(shape, resident, facts);
+        size = multiprocessors * resident;
+    }
+    FakeQuantizePlan plan = plan_team(FakeQuantizeKernel::grid, shape, size, held);
+    const std::int64_t teams = std::min(shape.groups, multiprocessors * resident / size);
+    plan.grid = grid_for(teams * size);
+    const std::int64_t rounds = divide_up(shape.groups, teams);
+    if (rounds > kMaxGrid) {
+        return std::nullopt;  // a round's tag has 32 bits
+    }
+    plan.rounds = static_cast<std::uint32_t>(rounds);
+    return plan;
+}
+
+/// Slices of groups, four a multiprocessor: two resident blocks each, twice over, so that a slow
+/// block evens out.
+struct Slices {
+    std::int64_t count;  // a group
+    std::int64_t size;   // elements
+};
+Slices split_groups(std::int64_t groups, std::int64_t group_size, const PlanFacts& facts) {
+    const std::int64_t wanted = std::clamp<std::int64_t>(
+        divide_up(4 * multiprocessors_of(facts), groups), 1, divide_up(group_size, kMinSlice));
+    const std::int64_t size =
+        divide_up(divide_up(group_size, wanted), kSliceAlignment) * kSliceAlignment;
+    return {divide_up(group_size, size), size};
+}
+
+/// Whether groups, one a block, are enough for the chip, or too small to be split.
+bool are_blocks_enough(std::int64_t groups, std::int64_t group_size, const PlanFacts& facts) {
+    return groups >= 2 * multiprocessors_of(facts) || group_size < 2 * kMinSlice;
+}
+
+constexpr std::int64_t kMaxBlockChunks = 4096;  // of a block that is sure to find its group in L1
+
 }  // namespace
 
 std::uint32_t most_shared_bytes(const PlanFacts& facts) noexcept {
-    // Two blocks of a multiprocessor, one of which loads while the other stores: one alone would
-    // leave memory idle between the two. A block pays for the kernel's own bytes and the system's.
-    constexpr std::int64_t kOwn = 2048;
-    const std::int64_t bytes = std::min<std::int64_t>(facts.shared_bytes_per_block,
-                                                      facts.shared_bytes_per_multiprocessor / 2) -
-                               kOwn;
-    return static_cast<std::uint32_t>(std::max<std::int64_t>(bytes, 0) / kChunkBytes * kChunkBytes);
+    return static_cast<std::uint32_t>(shared_for(1, facts));
+}
+
+std::uint64_t board_bytes(const FakeQuantizePlan& plan) noexcept {
+    constexpr std::uint64_t kRounds = 2;
+    constexpr std::uint64_t kWords = 2;  // of a range
+    return kRounds * kWords * plan.grid * sizeof(std::uint64_t);
+}
+
+std::uint64_t most_board_bytes(const PlanFacts& facts) noexcept {
+    constexpr std::int64_t kMostBlocks = 3;  // of a multiprocessor
+    FakeQuantizePlan plan;
+    plan.grid = grid_for(multiprocessors_of(facts) * kMostBlocks);
+    return board_bytes(plan);
+}
+
+FakeQuantizePlan plan_fake_quantize_split(const FakeQuantizeShape& shape,
+                                          const PlanFacts& facts) noexcept {
+    FakeQuantizePlan plan;
+    plan.kernel = FakeQuantizeKernel::split;
+    plan.block = static_cast<std::uint32_t>(most_threads(facts));
+    plan.lanes = plan.block;
+    const Slices slices = split_groups(shape.groups, shape.group_size, facts);
+    plan.slices = static_cast<std::uint32_t>(slices.count);
+    plan.slice_size = slices.size;
+    plan.grid = grid_for(shape.groups * slices.count);
+    plan.workspace_bytes = static_cast<std::uint64_t>(shape.groups * slices.count * kRangeBytes);
+    return plan;
 }
 
 FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
                                     const PlanFacts& facts) noexcept {
-    FakeQuantizePlan plan;
     if (shape.groups <= 0 || shape.group_size <= 0) {
-        return plan;
+        return {};
     }
-    const std::int64_t chunks = divide_up(shape.group_size, kChunkBytes / shape.element_bytes);
-    const std::int64_t multiprocessors = std::max(facts.multiprocessors, 1);
-
-    if (chunks <= kMaxLanes * shape.chunks_a_lane) {
-        plan.kernel = shape.aligned ? FakeQuantizeKernel::groups : FakeQuantizeKernel::any;
-        plan.block = static_cast<std::uint32_t>(kGroupsThreads);
-        const std::int64_t lanes = power_of_two_up(divide_up(chunks, shape.chunks_a_lane));
-        plan.lanes = static_cast<std::uint32_t>(lanes);
-        plan.grid = grid_for(divide_up(shape.groups, kGroupsThreads / lanes));
-        return plan;
+    if (const auto plan = plan_groups(shape, facts)) {
+        return *plan;
     }
-
-    const std::int64_t most_threads =
-        std::clamp<std::int64_t>(facts.max_threads_per_block / 32 * 32, 32, 1024);
-    if (chunks <= kMaxBlockChunks || shape.groups >= 2 * multiprocessors ||
-        shape.group_size < 2 * kMinSlice) {
-        plan.kernel = shape.aligned ? FakeQuantizeKernel::block : FakeQuantizeKernel::any;
-        const auto whole_warps = [](std::int64_t threads) { return divide_up(threads, 32) * 32; };
-        const std::int64_t cap =
-            std::min<std::int64_t>(chunks <= kChunksOfHalfBlock ? 512 : 1024, most_threads);
-        const std::int64_t least = std::min<std::int64_t>({128, whole_warps(chunks), cap});
-        plan.block = static_cast<std::uint32_t>(
-            std::clamp(whole_warps(divide_up(chunks, shape.chunks_a_thread)), least, cap));
-        plan.lanes = plan.block;
-        plan.grid = grid_for(shape.groups);
-        const std::int64_t beyond = (chunks - plan.block) * kChunkBytes;
-        if (shape.aligned && beyond > 0 && beyond <= most_shared_bytes(facts)) {
-            plan.shared_bytes = static_cast<std::uint32_t>(beyond);
+    if (chunks_of(shape) <= kMaxBlockChunks) {
+        return plan_block(shape, facts);
+    }
+    if (shape.aligned) {
+        if (const auto plan = plan_cluster(shape, facts)) {
+            return *plan;
         }
-        return plan;
+        if (const auto plan = plan_grid(shape, facts)) {
+            return *plan;
+        }
     }
-
-    // Four slices a multiprocessor: two resident blocks each, twice over, so that a slow block
-    // evens out.
-    plan.kernel = FakeQuantizeKernel::split;
-    plan.block = static_cast<std::uint32_t>(most_threads);
-    plan.lanes = plan.block;
-    const std::int64_t wanted = std::clamp<std::int64_t>(
-        divide_up(4 * multiprocessors, shape.groups), 1, divide_up(shape.group_size, kMinSlice));
-    plan.slice_size =
-        divide_up(divide_up(shape.group_size, wanted), kSliceAlignment) * kSliceAlignment;
-    const std::int64_t slices = divide_up(shape.group_size, plan.slice_size);
-    plan.slices = static_cast<std::uint32_t>(slices);
-    plan.grid = grid_for(shape.groups * slices);
-    plan.workspace_bytes = static_cast<std::uint64_t>(shape.groups * slices * kRangeBytes);
-    return plan;
+    return are_blocks_enough(shape.groups, shape.group_size, facts)
+               ? plan_block(shape, facts)
+               : plan_fake_quantize_split(shape, facts);
 }
 
 QuantizePlan plan_quantize(std::int64_t groups, std::int64_t group_size, const PlanFacts& facts,
                            int octets_a_thread) noexcept {
-    // Eight elements are a chunk here, which is what fake quantization's is at two bytes each.
-    const FakeQuantizePlan like =
-        plan_fake_quantize({.groups = groups,
-                            .group_size = std::max<std::int64_t>(group_size, 1),
-                            .element_bytes = 2,
-                            .aligned = true,
-                            .chunks_a_lane = octets_a_thread,
-                            .chunks_a_thread = octets_a_thread},
-                           facts);
-    QuantizePlan plan{.split = like.kernel == FakeQuantizeKernel::split,
-                      .grid = like.grid,
-                      .block = like.block,
-                      .lanes = like.lanes,
-                      .slices = 1,
-                      .slice_size = group_size,
-                      .workspace_bytes = like.workspace_bytes};
-    if (plan.split) {
-        plan.slices = like.slices;
-        plan.slice_size = like.slice_size;
+    constexpr std::int64_t kOctet = 8;
+    QuantizePlan plan;
+    if (groups <= 0) {
+        return plan;
     }
+    plan.slice_size = group_size;
+    const std::int64_t octets = std::max<std::int64_t>(divide_up(group_size, kOctet), 1);
+    const std::int64_t shared_out = divide_up(octets, octets_a_thread);
+    if (shared_out <= kMaxLanes) {
+        const std::int64_t lanes = power_of_two_up(shared_out);
+        plan.block = static_cast<std::uint32_t>(kGroupsThreads);
+        plan.lanes = static_cast<std::uint32_t>(lanes);
+        plan.grid = grid_for(divide_up(groups, kGroupsThreads / lanes));
+        return plan;
+    }
+    if (octets <= kMaxBlockChunks || are_blocks_enough(groups, group_size, facts)) {
+        const std::int64_t cap =
+            std::min<std::int64_t>(octets <= 2048 ? 512 : 1024, most_threads(facts));
+        const std::int64_t least = std::min<std::int64_t>({128, whole_warps(octets), cap});
+        plan.block = static_cast<std::uint32_t>(std::clamp(whole_warps(shared_out), least, cap));
+        plan.lanes = plan.block;
+        plan.grid = grid_for(groups);
+        return plan;
+    }
+    const Slices slices = split_groups(groups, group_size, facts);
+    plan.split = true;
+    plan.block = static_cast<std::uint32_t>(most_threads(facts));
+    plan.lanes = plan.block;
+    plan.slices = slices.count;
+    plan.slice_size = slices.size;
+    plan.grid = grid_for(groups * slices.count);
+    plan.workspace_bytes = static_cast<std::uint64_t>(groups * slices.count * kRangeBytes);
     return plan;
 }
 

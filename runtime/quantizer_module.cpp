@@ -1,3 +1,5 @@
+#include "stream_boards.hpp"
+
 #include <opforge/driver/errors.hpp>
 #include <opforge/runtime/quantizer_module.hpp>
 
@@ -16,7 +18,12 @@ QuantizerModule::QuantizerModule(std::shared_ptr<const builder::OpBuilder> build
       facts_{.multiprocessors = device_.multiprocessors,
              .max_threads_per_block = device_.max_threads_per_block,
              .shared_bytes_per_block = device_.shared_bytes_per_block_optin,
-             .shared_bytes_per_multiprocessor = device_.shared_bytes_per_multiprocessor} {}
+             .shared_bytes_per_multiprocessor = device_.shared_bytes_per_multiprocessor,
+             .max_threads_per_multiprocessor = device_.max_threads_per_multiprocessor,
+             .cooperative_launch = device_.cooperative_launch,
+             .cluster_launch = device_.cluster_launch},
+      boards_(std::make_unique<StreamBoards>(api, device_.memory_pools, most_board_bytes(facts_))) {
+}
 
 QuantizerModule::~QuantizerModule() {
     for (auto& slot : slots_) {

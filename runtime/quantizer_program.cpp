@@ -22,7 +22,8 @@ std::string FakeQuantizeVariant::function() const {
 }
 
 std::string FakeQuantizeVariant::program() const {
-    constexpr std::array<const char*, 4> kLaunchings = {"groups", "block", "any", "split"};
+    constexpr std::array<const char*, 6> kLaunchings = {"groups", "block",   "any",
+                                                        "split",  "cluster", "grid"};
     return fmt::format("{}_{}", function(), kLaunchings.at(static_cast<std::size_t>(kernel)));
 }
 
@@ -40,7 +41,8 @@ std::vector<FakeQuantizeVariant> FakeQuantizeVariant::all() {
             for (const bool asymmetric : {false, true}) {
                 for (const FakeQuantizeKernel kernel :
                      {FakeQuantizeKernel::groups, FakeQuantizeKernel::block,
-                      FakeQuantizeKernel::any, FakeQuantizeKernel::split}) {
+                      FakeQuantizeKernel::any, FakeQuantizeKernel::split,
+                      FakeQuantizeKernel::cluster, FakeQuantizeKernel::grid}) {
                     variants.push_back({.element = element,
                                         .stochastic = stochastic,
                                         .asymmetric = asymmetric,

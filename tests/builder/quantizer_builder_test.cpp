@@ -31,7 +31,8 @@ TEST_CASE("the quantizer's programs are its functions, each in its ways of launc
     for (const std::string element : {"fp16", "bf16", "fp32"}) {
         for (const std::string function :
              {"ds_quantize_", "ds_quantize_asym_", "ds_sr_quantize_", "ds_sr_quantize_asym_"}) {
-            for (const std::string launching : {"_groups", "_block", "_any", "_split"}) {
+            for (const std::string launching :
+                 {"_groups", "_block", "_any", "_split", "_cluster", "_grid"}) {
                 expected.push_back(function + element + launching);
             }
         }

@@ -147,6 +147,10 @@ CUresult cuStreamGetCtx(CUstream stream, CUcontext* context) {
     *context = handle<CUcontext>(0x60);
     return note("cuStreamGetCtx", number(stream));
 }
+CUresult cuStreamGetId(CUstream stream, unsigned long long* id) {
+    *id = 7;
+    return note("cuStreamGetId", number(stream));
+}
 CUresult cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* status) {
     *status = CU_STREAM_CAPTURE_STATUS_INVALIDATED;
     return note("cuStreamIsCapturing", number(stream));

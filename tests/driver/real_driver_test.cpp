@@ -155,12 +155,15 @@ TEST_CASE("each call of the table reaches its entry point with its arguments in 
     CHECK(api.stream_synchronize(stream) == 0);
     CHECK(api.stream_get_context(stream, &context) == 0);
     CHECK(context == handle<driver::ContextHandle>(0x60));
+    unsigned long long id = 0;
+    CHECK(api.stream_get_id(stream, &id) == 0);
+    CHECK(id == 7);
     CHECK(api.stream_is_capturing(stream, &number) == 0);
     CHECK(number == 2);
     CHECK(api.stream_destroy(stream) == 0);
-    CHECK(take_log() ==
-          "cuStreamCreate 1\ncuStreamSynchronize 80\ncuStreamGetCtx 80\ncuStreamIsCapturing 80\n"
-          "cuStreamDestroy_v2 80\n");
+    CHECK(take_log() == "cuStreamCreate 1\ncuStreamSynchronize 80\ncuStreamGetCtx "
+                        "80\ncuStreamGetId 80\ncuStreamIsCapturing 80\n"
+                        "cuStreamDestroy_v2 80\n");
 
     CHECK(api.event_create(&event, 2) == 0);
     CHECK(event == handle<driver::EventHandle>(0x70));

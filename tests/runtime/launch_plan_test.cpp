@@ -14,11 +14,22 @@ namespace {
 constexpr PlanFacts kHopper{.multiprocessors = 132,
                             .max_threads_per_block = 1024,
                             .shared_bytes_per_block = 232448,
-                            .shared_bytes_per_multiprocessor = 233472};
+                            .shared_bytes_per_multiprocessor = 233472,
+                            .max_threads_per_multiprocessor = 2048,
+                            .cooperative_launch = true,
+                            .cluster_launch = true};
+// Without clusters and cooperative launches.
+constexpr PlanFacts kPlain{.multiprocessors = 132,
+                           .max_threads_per_block = 1024,
+                           .shared_bytes_per_block = 101376,
+                           .shared_bytes_per_multiprocessor = 102400};
 
 FakeQuantizePlan plan_of(std::int64_t groups, std::int64_t group_size, int element_bytes = 2,
                          bool aligned = true) {
     return plan_fake_quantize({groups, group_size, element_bytes, aligned}, kHopper);
+}
+FakeQuantizePlan stochastic_plan_of(std::int64_t groups, std::int64_t group_size) {
+    return plan_fake_quantize({groups, group_size, 2, true, true}, kHopper);
 }
 
 }  // namespace
@@ -36,9 +47,15 @@ TEST_CASE("a plan can be launched, whatever the shape", "[runtime]") {
             const PlanFacts facts{.multiprocessors = *rc::gen::inRange(1, 200),
                                   .max_threads_per_block = *rc::gen::element(256, 512, 1024),
                                   .shared_bytes_per_block = *rc::gen::element(0, 49152, 232448),
-                                  .shared_bytes_per_multiprocessor = 233472};
+                                  .shared_bytes_per_multiprocessor = 233472,
+                                  .max_threads_per_multiprocessor =
+                                      *rc::gen::element(1024, 1536, 2048),
+                                  .cooperative_launch = *rc::gen::arbitrary<bool>(),
+                                  .cluster_launch = *rc::gen::arbitrary<bool>()};
             const bool aligned = *rc::gen::arbitrary<bool>();
-            const FakeQuantizePlan plan = plan_fake_quantize({groups, size, bytes, aligned}, facts);
+            const bool stochastic = *rc::gen::arbitrary<bool>();
+            const FakeQuantizePlan plan =
+                plan_fake_quantize({groups, size, bytes, aligned, stochastic}, facts);
 
             RC_ASSERT(plan.grid >= 1U);
             RC_ASSERT(plan.grid <= 0x7fffffffU);
@@ -46,12 +63,13 @@ TEST_CASE("a plan can be launched, whatever the shape", "[runtime]") {
             RC_ASSERT(plan.block >= 32U);
             RC_ASSERT(plan.block <= static_cast<unsigned>(facts.max_threads_per_block));
             RC_ASSERT(plan.shared_bytes <= most_shared_bytes(facts));
-            RC_ASSERT(plan.shared_bytes == 0U || plan.kernel == FakeQuantizeKernel::block);
+            RC_ASSERT(plan.shared_bytes == plan.keeps * plan.block * 16U);
             switch (plan.kernel) {
             case FakeQuantizeKernel::groups:
                 RC_ASSERT(aligned);
                 RC_ASSERT(std::has_single_bit(plan.lanes));
                 RC_ASSERT(plan.lanes <= 32U);
+                RC_ASSERT(plan.keeps == 0U || stochastic);
                 break;
             case FakeQuantizeKernel::block:
                 RC_ASSERT(aligned);
@@ -59,6 +77,7 @@ TEST_CASE("a plan can be launched, whatever the shape", "[runtime]") {
                 break;
             case FakeQuantizeKernel::any:
                 RC_ASSERT(!aligned);
+                RC_ASSERT(plan.keeps == 0U);
                 RC_ASSERT(plan.lanes == plan.block ||
                           (std::has_single_bit(plan.lanes) && plan.lanes <= 32U));
                 break;
@@ -70,6 +89,37 @@ TEST_CASE("a plan can be launched, whatever the shape", "[runtime]") {
                 RC_ASSERT(plan.workspace_bytes ==
                           static_cast<std::uint64_t>(groups) * plan.slices * 8);
                 break;
+            case FakeQuantizeKernel::cluster:
+                RC_ASSERT(aligned);
+                RC_ASSERT(facts.cluster_launch);
+                RC_ASSERT(std::has_single_bit(plan.slices));
+                RC_ASSERT(plan.slices <= 8U);
+                RC_ASSERT(plan.grid % plan.slices == 0U);
+                RC_ASSERT(plan.slice_size % 64 == 0);
+                RC_ASSERT(plan.slices * plan.slice_size >= size);
+                RC_ASSERT(stochastic || plan.keeps % 4 == 0U);
+                break;
+            case FakeQuantizeKernel::grid: {
+                RC_ASSERT(aligned);
+                RC_ASSERT(facts.cooperative_launch);
+                RC_ASSERT(plan.grid % plan.slices == 0U);
+                // All of them are resident: threads, and what each has of the shared memory.
+                const auto resident =
+                    (plan.grid + static_cast<unsigned>(facts.multiprocessors) - 1) /
+                    static_cast<unsigned>(facts.multiprocessors);
+                RC_ASSERT(resident * plan.block <=
+                          static_cast<unsigned>(facts.max_threads_per_multiprocessor));
+                RC_ASSERT(resident * (plan.shared_bytes + 2048U) <=
+                              static_cast<unsigned>(facts.shared_bytes_per_multiprocessor) ||
+                          plan.shared_bytes == 0U);
+                RC_ASSERT(plan.slice_size % 64 == 0);
+                RC_ASSERT(plan.slices * plan.slice_size >= size);
+                RC_ASSERT(std::uint64_t{plan.rounds} * (plan.grid / plan.slices) >=
+                          static_cast<std::uint64_t>(groups));
+                RC_ASSERT(stochastic || plan.keeps % 4 == 0U);
+                RC_ASSERT(board_bytes(plan) <= most_board_bytes(facts));
+                break;
+            }
             }
         });
     CHECK(holds);
@@ -88,9 +138,12 @@ TEST_CASE("small groups share a warp", "[runtime]") {
     CHECK(plan_of(1 << 20, 64).lanes == 8);
     CHECK(plan_of(1 << 20, 64, 4).lanes == 16);
     CHECK(plan_of(1 << 20, 256).lanes == 32);
-    const FakeQuantizeShape two{.groups = 1 << 20, .group_size = 512, .chunks_a_lane = 2};
-    CHECK(plan_fake_quantize(two, kHopper).kernel == FakeQuantizeKernel::groups);
-    CHECK(plan_fake_quantize(two, kHopper).lanes == 32);
+    // Four chunks a lane where random numbers are drawn.
+    CHECK(stochastic_plan_of(1 << 20, 64).lanes == 2);
+    CHECK(stochastic_plan_of(1 << 20, 16).lanes == 1);
+    CHECK(stochastic_plan_of(1 << 20, 512).kernel == FakeQuantizeKernel::groups);
+    CHECK(stochastic_plan_of(1 << 20, 512).lanes == 16);
+    CHECK(stochastic_plan_of(1 << 20, 512).shared_bytes == 4 * 256 * 16);
 }
 
 TEST_CASE("groups of a block's size get a block each", "[runtime]") {
@@ -98,27 +151,53 @@ TEST_CASE("groups of a block's size get a block each", "[runtime]") {
     CHECK(plan.kernel == FakeQuantizeKernel::block);
     CHECK(plan.grid == 16384);
     CHECK(plan.block == 256);
-    CHECK(plan_of(16384, 512).block == 64);
-    CHECK(plan_of(16384, 1024).block == 128);
+    CHECK(plan_of(16384, 512).block == 32);
+    CHECK(plan_of(16384, 1024).block == 64);
     CHECK(plan_of(8, 32768).kernel == FakeQuantizeKernel::block);
-    CHECK(plan_of(8, 32768).block == 1024);
+    CHECK(plan_of(8, 32768).block == 512);
+    CHECK(stochastic_plan_of(16384, 4096).block == 128);
 }
 
 TEST_CASE("a block keeps in shared memory what its threads read twice, where two blocks can",
           "[runtime]") {
-    CHECK(plan_of(16384, 1024).shared_bytes == 0);  // one chunk a thread, in registers
+    CHECK(plan_of(16384, 256).shared_bytes == 0);  // one chunk a thread, in registers
     CHECK(plan_of(16384, 4096).shared_bytes == 256 * 16);
-    CHECK(plan_of(1024, 65536).shared_bytes == (8192 - 1024) * 16);
-    CHECK(plan_of(1024, 131072).shared_bytes == 0);  // too large for two
     CHECK(plan_of(16384, 4096, 2, false).shared_bytes == 0);
-    CHECK(most_shared_bytes(kHopper) <= 233472 / 2);
+    CHECK(stochastic_plan_of(16384, 4096).shared_bytes == 4096 * 2);
     CHECK(most_shared_bytes({}) == 0);
     const PlanFacts small{.multiprocessors = 40,
                           .max_threads_per_block = 1024,
                           .shared_bytes_per_block = 65536,
                           .shared_bytes_per_multiprocessor = 65536};
     CHECK(plan_fake_quantize({1024, 65536, 2, true}, small).shared_bytes == 0);
-    CHECK(plan_fake_quantize({1024, 16384, 2, true}, small).shared_bytes == 24576);
+    CHECK(plan_fake_quantize({1024, 8192, 2, true}, small).shared_bytes == 12288);
+}
+
+TEST_CASE("groups beyond a block's size get a cluster each", "[runtime]") {
+    const FakeQuantizePlan one = plan_of(1024, 65536);
+    CHECK(one.kernel == FakeQuantizeKernel::cluster);
+    CHECK(one.slices == 1);
+    CHECK(one.block == 512);
+    // Sixteen chunks a thread: four in registers, twelve in shared memory.
+    CHECK(one.keeps == 12);
+    CHECK(one.shared_bytes <= 233472 / 2);
+    CHECK(plan_of(512, 131072).slices == 2);
+    CHECK(plan_of(128, 524288).slices == 8);
+    CHECK(plan_of(512, 131072, 4).slices == 4);
+    CHECK(stochastic_plan_of(512, 131072).kernel == FakeQuantizeKernel::cluster);
+    CHECK(stochastic_plan_of(512, 131072).slices == 4);
+    CHECK(plan_fake_quantize({512, 131072, 2, true}, kPlain).kernel == FakeQuantizeKernel::block);
+}
+
+TEST_CASE("groups beyond a cluster's size get a team of resident blocks", "[runtime]") {
+    const FakeQuantizePlan team = plan_of(32, 2 << 20);
+    CHECK(team.kernel == FakeQuantizeKernel::grid);
+    CHECK(team.slices == 32);
+    CHECK(team.grid == 256);  // eight teams, two blocks a multiprocessor
+    CHECK(team.rounds == 4);
+    const FakeQuantizePlan large = plan_of(4, 32 << 20);
+    CHECK(large.slices == 132);
+    CHECK(large.rounds == 4);
 }
 
 TEST_CASE("tensors that are not aligned have a kernel of their own", "[runtime]") {
@@ -127,7 +206,7 @@ TEST_CASE("tensors that are not aligned have a kernel of their own", "[runtime]"
         const FakeQuantizePlan plan = plan_of(4096, size, 2, false);
         const FakeQuantizePlan aligned = plan_of(4096, size);
         CHECK(plan.kernel == FakeQuantizeKernel::any);
-        CHECK(plan.lanes == aligned.lanes);
+        CHECK(plan.block == aligned.block);
         CHECK(plan.grid == aligned.grid);
     }
     CHECK(plan_of(1, 64 << 20, 2, false).kernel == FakeQuantizeKernel::split);
@@ -162,9 +241,18 @@ TEST_CASE("the ops with codes are planned in eights of elements", "[runtime]") {
 
 TEST_CASE("a group that is the whole tensor is spread over the chip", "[runtime]") {
     const FakeQuantizePlan plan = plan_of(1, 64 << 20);
-    CHECK(plan.kernel == FakeQuantizeKernel::split);
-    CHECK(plan.slices == 4 * 132);
-    CHECK(plan.grid == plan.slices);
+    CHECK(plan.kernel == FakeQuantizeKernel::grid);
+    CHECK(plan.slices == 132);
+    CHECK(plan.grid == 132);
+    CHECK(plan.rounds == 1);
+    CHECK(plan.shared_bytes > 233472 / 2);
+    CHECK(stochastic_plan_of(1, 64 << 20).grid == 3 * 132);
+
+    const FakeQuantizePlan split = plan_fake_quantize({1, 64 << 20, 2, true}, kPlain);
+    CHECK(split.kernel == FakeQuantizeKernel::split);
+    CHECK(split.slices == 4 * 132);
+    CHECK(split.grid == split.slices);
+    CHECK(plan_fake_quantize_split({1, 64 << 20, 2, true}, kHopper) == split);
 }
 
 TEST_CASE("a plan of nothing launches nothing", "[runtime]") {

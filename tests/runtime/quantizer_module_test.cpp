@@ -48,10 +48,9 @@ TEST_CASE("every kernel of the plan gets the arguments that give the host's bits
         std::int64_t groups;
         Strings kernels;
     };
-    for (const Case& c :
-         {Case{4096, 64, {"ds_sr_quantize_asym_fp32_groups"}},
-          Case{65536, 8, {"ds_sr_quantize_asym_fp32_block"}},
-          Case{262144, 2, {"ds_sr_quantize_asym_fp32_range", "ds_sr_quantize_asym_fp32_apply"}}}) {
+    for (const Case& c : {Case{4096, 64, {"ds_sr_quantize_asym_fp32_groups"}},
+                          Case{65536, 8, {"ds_sr_quantize_asym_fp32_block"}},
+                          Case{262144, 2, {"ds_sr_quantize_asym_fp32_cluster"}}}) {
         CAPTURE(c.elements);
         std::vector<float> values = ramp(c.elements);
         const CallOptions options{.stream = nullptr,
@@ -234,8 +233,42 @@ TEST_CASE("without any NVRTC and without an entry the error says so", "[runtime]
     CHECK_THROWS_AS(ds_quantizer(view(values, Device::cuda(0))), ToolchainNotFound);
 }
 
-TEST_CASE("the workspace of a split launch is given back whatever happens", "[runtime]") {
+TEST_CASE("where a cluster is refused, two launches do the same", "[runtime]") {
     FakeGpu gpu;
+    std::vector<float> values = ramp(262144);
+    const std::vector<float> expected = on_host(values, 1, 8, false, false);
+    gpu.driver.fail("launch", 912);  // CUDA_ERROR_INVALID_CLUSTER_SIZE
+    ds_quantizer(view(values, Device::cuda(0)));
+    CHECK(gpu.kernels() == Strings{"ds_quantize_fp32_range", "ds_quantize_fp32_apply"});
+    CHECK(values == expected);
+}
+
+TEST_CASE("a cooperative launch gets the stream's board, made once, and tags of its own",
+          "[runtime]") {
+    FakeGpu gpu;
+    std::vector<float> values = ramp(1 << 20);
+    const std::vector<float> expected = on_host(values, 1, 8, false, false);
+    ds_quantizer(view(values, Device::cuda(0)));
+    CHECK(gpu.kernels() == Strings{"ds_quantize_fp32_grid"});
+    CHECK(gpu.driver.launches().front().config.cooperative);
+    CHECK(values == expected);
+    const std::size_t made = gpu.driver.count("memory_allocate_async");
+    CHECK(made == 1);
+    ds_quantizer(view(values, Device::cuda(0)));
+    CHECK(gpu.driver.count("memory_allocate_async") == made);
+    CHECK(gpu.driver.count("fill_async") == 1);
+
+    // A graph may run beside the stream it was captured on: memory of its own, zeroed.
+    gpu.driver.set_capture_status(nullptr, 1);
+    ds_quantizer(view(values, Device::cuda(0)));
+    CHECK(gpu.driver.count("memory_allocate_async") == made + 1);
+    CHECK(gpu.driver.count("memory_free_async") == 1);
+    CHECK(gpu.driver.count("fill_async") == 2);
+}
+
+TEST_CASE("the workspace of a split launch is given back whatever happens", "[runtime]") {
+    FakeGpu gpu({FakeDevice{.attributes = {{driver::Attribute::cluster_launch, 0},
+                                           {driver::Attribute::cooperative_launch, 0}}}});
     std::vector<float> values = ramp(262144);
     SECTION("a launch fails") {
         gpu.driver.fail("launch", 700, 2);
@@ -248,7 +281,9 @@ TEST_CASE("the workspace of a split launch is given back whatever happens", "[ru
                                 .major = 7,
                                 .minor = 5,
                                 .memory_bytes = 1U << 30U,
-                                .attributes = {{driver::Attribute::memory_pools_supported, 0}}}});
+                                .attributes = {{driver::Attribute::memory_pools_supported, 0},
+                                               {driver::Attribute::cluster_launch, 0},
+                                               {driver::Attribute::cooperative_launch, 0}}}});
         ds_quantizer(view(values, Device::cuda(0)));
         CHECK(old.driver.count("memory_allocate_async") == 0);
         CHECK(old.driver.count("stream_synchronize") == 1);

@@ -97,6 +97,7 @@ struct Context {
 struct Stream {
     ContextHandle context;
     unsigned flags;
+    unsigned long long id;
 };
 struct Event {
     ContextHandle context;
@@ -163,6 +164,7 @@ struct FakeDriver::State {
     std::map<ContextHandle, Context> contexts;
     std::map<int, std::pair<ContextHandle, int>> primary;  // device -> context, retains
     std::map<std::thread::id, std::vector<ContextHandle>> stacks;
+    unsigned long long streams_made = 0;
     std::map<StreamHandle, Stream> streams;
     std::map<EventHandle, Event> events;
     std::map<LibraryHandle, Library> libraries;
@@ -609,7 +611,7 @@ int FakeDriver::stream_create(StreamHandle* stream, unsigned flags) const {
         return kInvalidContext;
     }
     *stream = state_->new_handle<StreamHandle>();
-    state_->streams[*stream] = {state_->current(), flags};
+    state_->streams[*stream] = {state_->current(), flags, ++state_->streams_made};
     return kSuccess;
 }
 int FakeDriver::stream_destroy(StreamHandle stream) const {
@@ -635,6 +637,18 @@ int FakeDriver::stream_get_context(StreamHandle stream, ContextHandle* context) 
         return failure;
     }
     state_->stream_context(stream, *context);
+    return kSuccess;
+}
+int FakeDriver::stream_get_id(StreamHandle stream, unsigned long long* id) const {
+    const std::lock_guard lock(state_->mutex);
+    if (const int failure = state_->record("stream_get_id", stream == nullptr ? "null" : "")) {
+        return failure;
+    }
+    if (const int failure = state_->check_stream(stream)) {
+        return failure;
+    }
+    const auto found = state_->streams.find(stream);
+    *id = found != state_->streams.end() ? found->second.id : 0;
     return kSuccess;
 }
 int FakeDriver::stream_is_capturing(StreamHandle stream, int* status) const {

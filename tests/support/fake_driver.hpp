@@ -129,6 +129,7 @@ public:
     int stream_synchronize(driver::StreamHandle stream) const override;
     int stream_get_context(driver::StreamHandle stream,
                            driver::ContextHandle* context) const override;
+    int stream_get_id(driver::StreamHandle stream, unsigned long long* id) const override;
     int stream_is_capturing(driver::StreamHandle stream, int* status) const override;
     int event_create(driver::EventHandle* event, unsigned flags) const override;
     int event_destroy(driver::EventHandle event) const override;

@@ -78,6 +78,8 @@ public:
     virtual int stream_destroy(StreamHandle stream) const = 0;
     virtual int stream_synchronize(StreamHandle stream) const = 0;
     virtual int stream_get_context(StreamHandle stream, ContextHandle* context) const = 0;
+    /// Never given to another stream as long as the process lives, as a handle may be.
+    virtual int stream_get_id(StreamHandle stream, unsigned long long* id) const = 0;
     /// status: 0 none, 1 active, 2 invalidated.
     virtual int stream_is_capturing(StreamHandle stream, int* status) const = 0;
 

@@ -14,4 +14,9 @@ namespace opforge::driver {
 OPFORGE_API void launch(const DriverApi& api, KernelHandle kernel, const LaunchConfig& config,
                         StreamHandle stream, void** arguments, const char* label);
 
+/// The second half of it, for callers that do something about some results.
+/// @throws DriverError as launch() does, where `result` is not success
+OPFORGE_API void check_launch(const DriverApi& api, int result, const LaunchConfig& config,
+                              const char* label);
+
 }  // namespace opforge::driver

@@ -11,7 +11,7 @@ struct GroupLaunch {
     unsigned aligned;      // whether every chunk of every tensor moves as a whole vector
     long long slice_size;  // elements, a multiple of 8
     long long slices;      // a group; 1 where a group is done at once
-    unsigned keeps;        // whether dynamic shared memory holds what a thread reads twice
+    unsigned keeps;        // chunks of each thread that dynamic shared memory holds
 };
 
 }  // namespace opforge::kernels

@@ -22,9 +22,9 @@ struct CodeBounds {
     /// The code of a scaled value, saturating. What is clamped before it is rounded is small enough
     /// for rounding.cuh, and the bounds are integral, so that the order makes no difference.
     OPFORGE_DEVICE float nearest(float v) const { return clamp(v, low, high); }
-    /// One step beyond the bounds a value saturates whatever is drawn.
-    OPFORGE_DEVICE float stochastic(float v, float u) const {
-        return clamp(round_stochastic(clamp(v, low - 1.0f, high + 1.0f), u), low, high);
+    /// A bound has no fraction that a draw could take beyond it.
+    OPFORGE_DEVICE float stochastic(float v, float draw) const {
+        return round_stochastic(clamp(v, low, high), draw);
     }
 };
 

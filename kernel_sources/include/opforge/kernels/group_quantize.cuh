@@ -99,12 +99,12 @@ struct GroupQuantizer {
                 scaled[i] = by.position(loaded.values.value[i]);
             }
             if (kStochastic) {
-                float units[8];
-                random_units(seed, offset + static_cast<u64>(slice.group * group_size + place),
-                             units);
+                float draws[8];
+                AnyDraws(seed, offset + static_cast<u64>(slice.group * group_size + place))
+                    .draw(draws);
 #pragma unroll
                 for (int i = 0; i < 8; ++i) {
-                    code[i] = rounded_bits(bounds.stochastic(scaled[i], units[i]));
+                    code[i] = rounded_bits(bounds.stochastic(scaled[i], draws[i]));
                 }
             } else {
 #pragma unroll

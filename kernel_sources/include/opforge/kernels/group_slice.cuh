@@ -41,12 +41,18 @@ OPFORGE_DEVICE GroupSlice whole_group(i64 group, const kernels::GroupLaunch& lau
     return {group, 0, launch.group_size};
 }
 
+/// Slice `number` of a group; it may lie behind the group's end, and is empty then.
+OPFORGE_DEVICE GroupSlice slice_of_group(i64 group, i64 number,
+                                         const kernels::GroupLaunch& launch) {
+    const i64 begin = number * launch.slice_size;
+    const i64 end = begin + launch.slice_size;
+    return {group, begin, end < launch.group_size ? end : launch.group_size};
+}
+
 /// Slice `tile` of the tensor: the slices of one group follow each other.
 OPFORGE_DEVICE GroupSlice slice_of(i64 tile, const kernels::GroupLaunch& launch) {
     const i64 group = divide(tile, launch.slices);
-    const i64 begin = (tile - group * launch.slices) * launch.slice_size;
-    const i64 end = begin + launch.slice_size;
-    return {group, begin, end < launch.group_size ? end : launch.group_size};
+    return slice_of_group(group, tile - group * launch.slices, launch);
 }
 
 /// How many of `most` elements from `place` on are before `end`.

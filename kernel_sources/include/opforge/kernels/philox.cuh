@@ -11,82 +11,150 @@ struct PhiloxWords {
     u32 word[4];
 };
 
-OPFORGE_DEVICE PhiloxWords philox(u64 seed, u64 counter) {
-    u32 key0 = static_cast<u32>(seed);
-    u32 key1 = static_cast<u32>(seed >> 32);
+struct WideProduct {
+    u32 low;
+    u32 high;
+};
+
+/// As an instruction: shifting a 64-bit product right by 32 leaves an addition of zero behind each
+/// of a draw's twenty products (seen with CUDA 13.0).
+OPFORGE_DEVICE WideProduct multiply_wide(u32 a, u32 b) {
+    WideProduct product;
+    asm("{ .reg .u64 p; mul.wide.u32 p, %2, %3; mov.b64 {%0, %1}, p; }"
+        : "=r"(product.low), "=r"(product.high)
+        : "r"(a), "r"(b));
+    return product;
+}
+
+/// `keys` gives each round's two words.
+template <class Keys>
+OPFORGE_DEVICE PhiloxWords philox(Keys keys, u64 counter) {
     u32 c0 = static_cast<u32>(counter);
     u32 c1 = static_cast<u32>(counter >> 32);
     u32 c2 = 0;
     u32 c3 = 0;
 #pragma unroll
     for (int round = 0; round < 10; ++round) {
-        const u64 product0 = static_cast<u64>(0xD2511F53u) * c0;
-        const u64 product1 = static_cast<u64>(0xCD9E8D57u) * c2;
-        c0 = static_cast<u32>(product1 >> 32) ^ c1 ^ key0;
-        c1 = static_cast<u32>(product1);
-        c2 = static_cast<u32>(product0 >> 32) ^ c3 ^ key1;
-        c3 = static_cast<u32>(product0);
-        key0 += 0x9E3779B9u;
-        key1 += 0xBB67AE85u;
+        const WideProduct product0 = multiply_wide(0xD2511F53u, c0);
+        const WideProduct product1 = multiply_wide(0xCD9E8D57u, c2);
+        c0 = product1.high ^ c1 ^ keys.first(round);
+        c1 = product1.low;
+        c2 = product0.high ^ c3 ^ keys.second(round);
+        c3 = product0.low;
     }
     return {{c0, c1, c2, c3}};
 }
 
-/// Uniform in [0, 1): the word's upper 24 bits, exact in float.
-OPFORGE_DEVICE float unit_interval(u32 word) {
-    return static_cast<float>(word >> 8) * 0x1p-24f;
+constexpr u64 kPhiloxCounters = ~0ull >> 2;  // indices wrap at 2^64, so counters wrap at 2^62
+
+/// A number uniform in [0, 1), times 2^24: the word's upper 24 bits, exact in float.
+OPFORGE_DEVICE float draw_of(u32 word) {
+    return static_cast<float>(word >> 8);
 }
 
-/// The numbers of indices j to j + kCount - 1. kCount is a multiple of four; j may be any: where it
-/// is no multiple of four, which is rare, one counter more is drawn. The words then move into place
-/// with constant indices (registers, not memory), and one body draws them all: Philox inlined for
-/// each counter once more would be most of a kernel's compile.
-template <int kCount>
-OPFORGE_DEVICE void random_units(u64 seed, u64 j, float (&units)[kCount]) {
-    constexpr u64 kCounters = ~0ull >> 2;  // indices wrap at 2^64, so counters wrap at 2^62
-    const u32 phase = static_cast<u32>(j) & 3u;
-    u64 counter = j >> 2;
-    if (phase == 0) {
+/// The numbers of a run of elements, whose first index is a multiple of four, with the keys of all
+/// rounds in the kernel's arguments: as operands they cost nothing, where computing them costs more
+/// than a tenth of the draw.
+class ScheduledDraws {
+public:
+    /// `j`: index of the run's first element.
+    OPFORGE_DEVICE ScheduledDraws(const u32 (&keys)[20], u64 j) : keys_{keys}, counter_(j >> 2) {}
+
+    /// By elements, a multiple of four.
+    OPFORGE_DEVICE void advance(u32 elements) { counter_ += elements / 4; }
+
+    /// Of the next kCount elements, a multiple of four.
+    template <int kCount>
+    OPFORGE_DEVICE void draw(float (&draws)[kCount]) const {
 #pragma unroll
         for (int k = 0; k < kCount; k += 4) {
-            const PhiloxWords drawn = philox(seed, (counter + k / 4) & kCounters);
+            const PhiloxWords drawn = philox(keys_, (counter_ + k / 4) & kPhiloxCounters);
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
-                units[k + i] = unit_interval(drawn.word[i]);
+                draws[k + i] = draw_of(drawn.word[i]);
             }
         }
-        return;
     }
-    u32 words[kCount + 4] = {};
+
+private:
+    struct Keys {
+        const u32 (&words)[20];
+        OPFORGE_DEVICE u32 first(int round) const { return words[2 * round]; }
+        OPFORGE_DEVICE u32 second(int round) const { return words[2 * round + 1]; }
+    };
+    Keys keys_;
+    u64 counter_;
+};
+
+/// The same of any run and any seed. Where the first index is no multiple of four, one counter more
+/// is drawn: the words then move into place with constant indices (registers, not memory). One body
+/// draws them all, since Philox inlined for each counter would be most of a kernel's compile.
+class AnyDraws {
+public:
+    OPFORGE_DEVICE AnyDraws(u64 seed, u64 j)
+        : keys_{static_cast<u32>(seed), static_cast<u32>(seed >> 32)}, counter_(j >> 2),
+          phase_(static_cast<u32>(j) & 3u) {}
+
+    OPFORGE_DEVICE void advance(u32 elements) { counter_ += elements / 4; }
+
+    template <int kCount>
+    OPFORGE_DEVICE void draw(float (&draws)[kCount]) const {
+        u32 words[kCount + 4] = {};
+        u64 counter = counter_;
 #pragma unroll 1
-    for (int draw = 0; draw < kCount / 4 + 1; ++draw) {
-        const PhiloxWords drawn = philox(seed, counter);
-        counter = (counter + 1) & kCounters;
+        for (int draw = 0; draw < kCount / 4 + 1; ++draw, ++counter) {
+            // Opaque, so that no register holds the other rounds' keys for the whole kernel.
+            Keys keys = keys_;
+            asm volatile("" : "+r"(keys.low), "+r"(keys.high));
+            const PhiloxWords drawn = philox(keys, counter & kPhiloxCounters);
+#pragma unroll
+            for (int i = 0; i < kCount; ++i) {
+                words[i] = words[i + 4];
+            }
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                words[kCount + i] = drawn.word[i];
+            }
+        }
+        const auto skip = [&](u32 by) {
+#pragma unroll
+            for (u32 i = 0; i + by < kCount + 4; ++i) {
+                words[i] = words[i + by];
+            }
+        };
+        if ((phase_ & 1u) != 0) {
+            skip(1);
+        }
+        if ((phase_ & 2u) != 0) {
+            skip(2);
+        }
 #pragma unroll
         for (int i = 0; i < kCount; ++i) {
-            words[i] = words[i + 4];
-        }
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            words[kCount + i] = drawn.word[i];
+            draws[i] = draw_of(words[i]);
         }
     }
-    const auto skip = [&](u32 by) {
-#pragma unroll
-        for (u32 i = 0; i + by < kCount + 4; ++i) {
-            words[i] = words[i + by];
+
+private:
+    struct Keys {
+        u32 low;
+        u32 high;
+        OPFORGE_DEVICE u32 first(int round) const {
+            return low + static_cast<u32>(round) * 0x9E3779B9u;
+        }
+        OPFORGE_DEVICE u32 second(int round) const {
+            return high + static_cast<u32>(round) * 0xBB67AE85u;
         }
     };
-    if ((phase & 1u) != 0) {
-        skip(1);
-    }
-    if ((phase & 2u) != 0) {
-        skip(2);
-    }
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) {
-        units[i] = unit_interval(words[i]);
-    }
-}
+    Keys keys_;
+    u64 counter_;
+    u32 phase_;
+};
+
+/// Of nearest rounding, which draws nothing.
+struct NoDraws {
+    OPFORGE_DEVICE void advance(u32) {}
+    template <int kCount>
+    OPFORGE_DEVICE void draw(float (&)[kCount]) const {}
+};
 
 }  // namespace opforge

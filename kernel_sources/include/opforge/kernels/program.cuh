@@ -12,6 +12,15 @@
 // extern "C": the cubin's name is the manifest's name, so a warm start demangles nothing.
 #define OPFORGE_KERNEL(suffix, threads)                                                            \
     extern "C" __global__ void __launch_bounds__(threads) OPFORGE_PASTE(OPFORGE_PROGRAM, suffix)
+// The same with registers limited so that `blocks` blocks of `threads` are resident at once. Before
+// sm_80 a multiprocessor holds half as many threads.
+#if __CUDA_ARCH__ >= 800
+#define OPFORGE_RESIDENT_KERNEL(suffix, threads, blocks)                                           \
+    extern "C" __global__ void __launch_bounds__(threads, blocks)                                  \
+        OPFORGE_PASTE(OPFORGE_PROGRAM, suffix)
+#else
+#define OPFORGE_RESIDENT_KERNEL(suffix, threads, blocks) OPFORGE_KERNEL(suffix, threads)
+#endif
 
 namespace opforge {
 

@@ -16,6 +16,7 @@ constexpr u32 kFullWarp = 0xffffffffu;
 /// Largest magnitude. Of an empty set: +0.
 template <class Element>
 struct MagnitudeRange {
+    static constexpr int kWords = 1;
     u32 high;  // no default initialiser: shared memory takes none
 
     static OPFORGE_DEVICE MagnitudeRange empty() { return {0}; }
@@ -27,6 +28,9 @@ struct MagnitudeRange {
         return {__shfl_xor_sync(kFullWarp, high, mask)};
     }
     OPFORGE_DEVICE float magnitude() const { return Element::widen(high); }
+    /// As words that other blocks can read.
+    static OPFORGE_DEVICE MagnitudeRange of_words(const u32 (&words)[1]) { return {words[0]}; }
+    OPFORGE_DEVICE void to_words(u32 (&words)[1]) const { words[0] = high; }
 
     /// A thread's share.
     struct Collector {
@@ -49,6 +53,7 @@ struct MagnitudeRange {
 /// Smallest and largest value, as keys that order like the values they stand for.
 template <class Element>
 struct ExtremaRange {
+    static constexpr int kWords = 2;
     u32 low;
     u32 high;
 
@@ -66,6 +71,13 @@ struct ExtremaRange {
     }
     OPFORGE_DEVICE ExtremaRange shuffle_xor(u32 mask) const {
         return {__shfl_xor_sync(kFullWarp, low, mask), __shfl_xor_sync(kFullWarp, high, mask)};
+    }
+    static OPFORGE_DEVICE ExtremaRange of_words(const u32 (&words)[2]) {
+        return {words[0], words[1]};
+    }
+    OPFORGE_DEVICE void to_words(u32 (&words)[2]) const {
+        words[0] = low;
+        words[1] = high;
     }
     OPFORGE_DEVICE float lowest() const { return value(low); }
     OPFORGE_DEVICE float highest() const { return value(high); }

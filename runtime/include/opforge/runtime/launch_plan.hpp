@@ -13,6 +13,9 @@ struct PlanFacts {
     int max_threads_per_block = 1024;
     int shared_bytes_per_block = 0;           // with opting in; 0: none beyond the kernels' own
     int shared_bytes_per_multiprocessor = 0;  // of all resident blocks together
+    int max_threads_per_multiprocessor = 1024;
+    bool cooperative_launch = false;
+    bool cluster_launch = false;
 };
 
 struct FakeQuantizeShape {
@@ -20,15 +23,16 @@ struct FakeQuantizeShape {
     std::int64_t group_size = 0;
     int element_bytes = 2;
     bool aligned = true;      // every 16 bytes of every group lie at a 16-byte boundary
-    int chunks_a_lane = 1;    // of 16 bytes, where a warp has room for that many or fewer
-    int chunks_a_thread = 2;  // likewise of a block
+    bool stochastic = false;  // random numbers: few registers are left to hold data in
 };
 
 enum class FakeQuantizeKernel : std::uint8_t {
-    groups,  // a few lanes of a warp for each group, many groups a block
-    block,   // one block a group
-    any,     // as `groups` or `block`, of tensors that are not aligned
-    split,   // two launches: ranges of slices, then the slices
+    groups,   // a few lanes of a warp for each group, many groups a block
+    block,    // one block a group
+    any,      // as `groups` or `block`, of tensors that are not aligned
+    split,    // two launches: ranges of slices, then the slices
+    cluster,  // one cluster of blocks a group, a slice a block
+    grid,     // one cooperative launch: a team of blocks a group, a slice a block
 };
 
 struct FakeQuantizePlan {
@@ -36,18 +40,30 @@ struct FakeQuantizePlan {
     std::uint32_t grid = 0;
     std::uint32_t block = 0;
     std::uint32_t lanes = 0;      // threads a group or slice: a power of two up to 32, or the block
-    std::uint32_t slices = 0;     // split: slices a group
-    std::int64_t slice_size = 0;  // split: elements a slice, a multiple of 64 but for the last
+    std::uint32_t slices = 0;     // split: slices a group; cluster, grid: blocks a group
+    std::int64_t slice_size = 0;  // elements a slice, a multiple of 64 but for the last
     std::uint64_t workspace_bytes = 0;  // split: one range a slice
-    std::uint32_t shared_bytes = 0;     // block: dynamic; holds what a thread reads twice
+    std::uint32_t keeps = 0;            // chunks of each thread in dynamic shared memory
+    std::uint32_t shared_bytes = 0;     // dynamic, for these
+    std::uint32_t rounds = 0;           // grid: groups a team goes through
     friend bool operator==(const FakeQuantizePlan&, const FakeQuantizePlan&) = default;
 };
 
 [[nodiscard]] OPFORGE_API FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
                                                               const PlanFacts& facts) noexcept;
+/// For where a cluster or a cooperative launch is refused (MIG, MPS and green contexts shrink what
+/// is resident at once): the same in two launches.
+[[nodiscard]] OPFORGE_API FakeQuantizePlan
+plan_fake_quantize_split(const FakeQuantizeShape& shape, const PlanFacts& facts) noexcept;
 
-/// The dynamic shared memory that no plan of a device goes beyond, so that the kernel `block` is
-/// allowed it once.
+/// The bytes through which the blocks of a `grid` launch tell each other their ranges: zero before
+/// the first launch.
+[[nodiscard]] OPFORGE_API std::uint64_t board_bytes(const FakeQuantizePlan& plan) noexcept;
+/// No plan of a device needs a larger board.
+[[nodiscard]] OPFORGE_API std::uint64_t most_board_bytes(const PlanFacts& facts) noexcept;
+
+/// The dynamic shared memory that no plan of a device goes beyond, so that a kernel is allowed it
+/// once.
 [[nodiscard]] OPFORGE_API std::uint32_t most_shared_bytes(const PlanFacts& facts) noexcept;
 
 /// Of the ops that turn groups into codes. A thread works on eight elements at a time.

@@ -19,6 +19,8 @@
 
 namespace opforge::runtime {
 
+class StreamBoards;
+
 /// The kernels of one program, in the order in which they are launched.
 struct ProgramKernels {
     driver::KernelHandle first = nullptr;
@@ -41,6 +43,8 @@ public:
     /// What launch plans ask of the device.
     [[nodiscard]] const PlanFacts& facts() const noexcept { return facts_; }
     [[nodiscard]] const builder::OpBuilder& builder() const noexcept { return *builder_; }
+    /// Memory that cooperative launches need, one for each stream.
+    [[nodiscard]] StreamBoards& boards() noexcept { return *boards_; }
 
     /// The loaded kernels, or null: one atomic load.
     template <class Variant>
@@ -66,6 +70,7 @@ private:
     driver::DeviceInfo device_;
     bool only_device_;
     PlanFacts facts_;
+    std::unique_ptr<StreamBoards> boards_;
     std::array<std::atomic<const ProgramKernels*>,
                FakeQuantizeVariant::kCount + CodesVariant::kCount>
         slots_{};
