@@ -19,6 +19,10 @@ struct OPFORGE_API CompileOptions {
     bool precise_sqrt = true;      // --prec-sqrt
     bool line_info = false;        // --generate-line-info, for profilers
     int max_registers = 0;         // --maxrregcount; 0: the compiler's choice
+    /// --minimal, with an NVRTC that has it (12.4): without textures, device-side launches and the
+    /// CUDA runtime's types, which a source that uses none compiles 3 ms faster for. It changes no
+    /// code, so it is no part of the key.
+    bool minimal = false;
     std::vector<std::pair<std::string, std::string>> defines;
 
     /// Those that change code, sorted, one spelling each: what the key holds. Defines apart.
