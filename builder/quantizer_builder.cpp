@@ -175,6 +175,12 @@ std::optional<ProgramSpec> QuantizerBuilder::program(std::string_view name) cons
     return std::move(search.found);
 }
 
+CompileOptions QuantizerBuilder::compile_options() const {
+    CompileOptions options;
+    options.minimal = true;
+    return options;
+}
+
 const EmbeddedSources& QuantizerBuilder::embedded() const {
     return kernel_sources::quantizer();
 }

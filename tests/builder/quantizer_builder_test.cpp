@@ -118,7 +118,7 @@ TEST_CASE("every program builds with the options that keep it equal to the host"
     }
     const cache::Request request = builder.request(builder.programs().at(0), parse_target("sm_90"));
     CHECK(request.options == std::vector<std::string>{"--fmad=false", "--ftz=false",
-                                                      "--prec-div=true", "--prec-sqrt=true",
-                                                      "--std=c++17"});
+                                                      "--minimal", "--prec-div=true",
+                                                      "--prec-sqrt=true", "--std=c++17"});
     CHECK(request.headers.size() >= 7);
 }
