@@ -153,14 +153,15 @@ void quantize_on_device(const char* op, const QuantizeTask& task, int device, St
     const auto launch = [&](driver::KernelHandle kernel) {
         driver::launch(api, kernel, config, stream, launch_arguments, label);
     };
+    const ProgramKernels::Handles& handles = program.in(context.context());
     if (plan.kernel != QuantizeKernel::split) {
-        launch(program.first);
+        launch(handles.first);
         return;
     }
     const StreamWorkspace workspace(module, stream, plan.workspace_bytes);
     arguments.ranges = std::bit_cast<void*>(workspace.address());
-    launch(program.first);
-    launch(program.second);
+    launch(handles.first);
+    launch(handles.second);
 }
 
 void dequantize_on_device(const char* op, const DequantizeTask& task, int device,
@@ -190,8 +191,9 @@ void dequantize_on_device(const char* op, const DequantizeTask& task, int device
         .bits = static_cast<unsigned>(task.bits),
     };
     void* launch_arguments[] = {&arguments};
-    driver::launch(module.api(), program.first, {.grid_x = plan.grid, .block_x = plan.block},
-                   stream, launch_arguments, program.program->name().c_str());
+    driver::launch(module.api(), program.in(context.context()).first,
+                   {.grid_x = plan.grid, .block_x = plan.block}, stream, launch_arguments,
+                   program.program->name().c_str());
 }
 
 void dequantize_experimental_on_device(const char* op, const ExperimentalDequantizeTask& task,
@@ -219,8 +221,9 @@ void dequantize_experimental_on_device(const char* op, const ExperimentalDequant
         .bits = static_cast<unsigned>(task.bits),
     };
     void* launch_arguments[] = {&arguments};
-    driver::launch(module.api(), program.first, {.grid_x = plan.grid, .block_x = plan.block},
-                   stream, launch_arguments, program.program->name().c_str());
+    driver::launch(module.api(), program.in(context.context()).first,
+                   {.grid_x = plan.grid, .block_x = plan.block}, stream, launch_arguments,
+                   program.program->name().c_str());
 }
 
 }  // namespace opforge::runtime
