@@ -246,6 +246,9 @@ nlohmann::json measure_raw_compile(const StartupTask& task) {
     if (major * 100 + minor >= 1209) {
         options_list.push_back("--no-cache");  // else it finds last time's result below ~/.nv
     }
+    if (options.minimal && major * 100 + minor >= 1204) {
+        options_list.push_back("--minimal");
+    }
     nvrtcProgram program = nullptr;
     require(nvrtc.function<decltype(&nvrtcCreateProgram)>("nvrtcCreateProgram")(
                 &program, text.c_str(), spec.source.c_str(), static_cast<int>(header_texts.size()),

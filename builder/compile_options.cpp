@@ -38,39 +38,49 @@ const char* boolean(bool value) {
     return value ? "true" : "false";
 }
 
-}  // namespace
-
-std::vector<std::string> CompileOptions::normalised() const {
-    if (cxx_standard != 14 && cxx_standard != 17 && cxx_standard != 20) {
+/// Those that every NVRTC takes.
+std::vector<std::string> common_options(const CompileOptions& of) {
+    if (of.cxx_standard != 14 && of.cxx_standard != 17 && of.cxx_standard != 20) {
         throw InvalidArgument(fmt::format(
             "compile options: C++{} is not a standard that NVRTC takes; use 14, 17 or 20",
-            cxx_standard));
+            of.cxx_standard));
     }
-    if (max_registers < 0) {
+    if (of.max_registers < 0) {
         throw InvalidArgument(
             fmt::format("compile options: {} registers a thread cannot be a limit; use "
                         "0 for none",
-                        max_registers));
+                        of.max_registers));
     }
     std::vector<std::string> options = {
-        fmt::format("--fmad={}", boolean(contract_fma)),
-        fmt::format("--ftz={}", boolean(flush_denormals)),
-        fmt::format("--prec-div={}", boolean(precise_division)),
-        fmt::format("--prec-sqrt={}", boolean(precise_sqrt)),
-        fmt::format("--std=c++{}", cxx_standard),
+        fmt::format("--fmad={}", boolean(of.contract_fma)),
+        fmt::format("--ftz={}", boolean(of.flush_denormals)),
+        fmt::format("--prec-div={}", boolean(of.precise_division)),
+        fmt::format("--prec-sqrt={}", boolean(of.precise_sqrt)),
+        fmt::format("--std=c++{}", of.cxx_standard),
     };
-    if (line_info) {
+    if (of.line_info) {
         options.emplace_back("--generate-line-info");
     }
-    if (max_registers > 0) {
-        options.push_back(fmt::format("--maxrregcount={}", max_registers));
+    if (of.max_registers > 0) {
+        options.push_back(fmt::format("--maxrregcount={}", of.max_registers));
+    }
+    return options;
+}
+
+}  // namespace
+
+std::vector<std::string> CompileOptions::normalised() const {
+    std::vector<std::string> options = common_options(*this);
+    if (minimal) {
+        options.emplace_back("--minimal");
     }
     std::sort(options.begin(), options.end());
     return options;
 }
 
 std::vector<std::string> CompileOptions::nvrtc_arguments(const Target& target) const {
-    std::vector<std::string> arguments = normalised();
+    std::vector<std::string> arguments = common_options(*this);
+    std::sort(arguments.begin(), arguments.end());
     // Without this NVRTC opens files of the current directory for an #include that is not in its
     // header map.
     arguments.emplace_back("--no-source-include");

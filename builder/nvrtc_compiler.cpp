@@ -127,8 +127,13 @@ public:
         // open libcuda and call cuInit for that, 100 ms that a prewarm has no use for and that
         // break a later fork, and it would hand out bytes that nobody verified.
         constexpr int kFirstWithCache = 1209;
-        if (api.major * 100 + api.minor >= kFirstWithCache) {
+        constexpr int kFirstWithMinimal = 1204;
+        const int version = api.major * 100 + api.minor;
+        if (version >= kFirstWithCache) {
             arguments.push_back("--no-cache");
+        }
+        if (job.minimal && version >= kFirstWithMinimal) {
+            arguments.push_back("--minimal");
         }
         const nvrtcResult result = api.compile_program(
             program.get(), static_cast<int>(arguments.size()), arguments.data());

@@ -208,7 +208,9 @@ struct OpBuilder::Implementation {
         job.source_name = source.file.name;
         job.source = source.file.text;
         job.headers.assign(source.headers.begin(), source.headers.end());
-        job.arguments = options_for(spec).nvrtc_arguments(target);
+        const CompileOptions options = options_for(spec);
+        job.arguments = options.nvrtc_arguments(target);
+        job.minimal = options.minimal;
         job.kernels = spec.kernels;
         job.target = target;
         job.toolchain = toolchain;

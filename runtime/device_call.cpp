@@ -40,7 +40,8 @@ QuantizerModule& module_for_call(const char* op, int device) {
 CallContext::CallContext(const char* op, const QuantizerModule& module, StreamHandle stream) {
     const DriverApi& api = module.api();
     const ContextHandle current = driver::current_context(api);
-    ContextHandle wanted = current;
+    ContextHandle& wanted = context_;
+    wanted = current;
     if (!is_default_stream(stream)) {
         driver::check(api, api.stream_get_context(stream, &wanted), "cuStreamGetCtx");
     }
@@ -60,7 +61,8 @@ CallContext::CallContext(const char* op, const QuantizerModule& module, StreamHa
     }
     // The current context is another device's, or none: the default stream meant is that of the
     // tensor's own.
-    scope_.emplace(api, driver::primary_context(api, module.device().ordinal));
+    wanted = driver::primary_context(api, module.device().ordinal);
+    scope_.emplace(api, wanted);
 }
 
 bool is_capturing(const DriverApi& api, StreamHandle stream) {

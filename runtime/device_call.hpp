@@ -21,7 +21,11 @@ public:
     /// @throws InvalidArgument where the stream is another device's
     CallContext(const char* op, const QuantizerModule& module, driver::StreamHandle stream);
 
+    /// The one that is current now.
+    [[nodiscard]] driver::ContextHandle context() const noexcept { return context_; }
+
 private:
+    driver::ContextHandle context_ = nullptr;
     std::optional<driver::ScopedContext> scope_;
 };
 

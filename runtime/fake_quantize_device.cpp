@@ -47,9 +47,9 @@ bool is_refusal(int result) {
 /// One call, with its context current.
 class Call {
 public:
-    Call(const FakeQuantizeTask& task, QuantizerModule& module, driver::StreamHandle stream,
-         driver::DevicePointer device_random)
-        : task_(task), module_(module),
+    Call(const FakeQuantizeTask& task, QuantizerModule& module, driver::ContextHandle context,
+         driver::StreamHandle stream, driver::DevicePointer device_random)
+        : task_(task), module_(module), context_(context),
           stream_(stream), shape_{.groups = task.groups,
                                   .group_size = task.group_size,
                                   .element_bytes = static_cast<int>(size_bytes(task.dtype)),
@@ -88,7 +88,7 @@ public:
             return;
         default: {
             const ProgramKernels& kernels = kernels_of(plan);
-            launch(kernels, kernels.first, plan);
+            launch(kernels, kernels.in(context_).first, plan);
         }
         }
     }
@@ -133,8 +133,8 @@ private:
         const ProgramKernels& kernels = kernels_of(plan);
         const StreamWorkspace workspace(module_, stream_, plan.workspace_bytes);
         arguments_.ranges = std::bit_cast<void*>(workspace.address());
-        launch(kernels, kernels.first, plan);
-        launch(kernels, kernels.second, plan);
+        launch(kernels, kernels.in(context_).first, plan);
+        launch(kernels, kernels.in(context_).second, plan);
     }
 
     /// False where the launch was refused, and nothing was done.
@@ -164,7 +164,7 @@ private:
 
     bool try_launch(const FakeQuantizePlan& plan) {
         const ProgramKernels& kernels = kernels_of(plan);
-        const int result = start(kernels.first, plan);
+        const int result = start(kernels.in(context_).first, plan);
         if (is_refusal(result)) {
             return false;
         }
@@ -174,6 +174,7 @@ private:
 
     const FakeQuantizeTask& task_;
     QuantizerModule& module_;
+    driver::ContextHandle context_;
     driver::StreamHandle stream_;
     FakeQuantizeShape shape_;
     kernels::FakeQuantizeArguments arguments_;
@@ -185,7 +186,7 @@ void fake_quantize_on_device(const FakeQuantizeTask& task, int device, driver::S
                              driver::DevicePointer device_random) {
     QuantizerModule& module = module_for_call(kOp, device);
     const CallContext context(kOp, module, stream);
-    Call(task, module, stream, device_random).run();
+    Call(task, module, context.context(), stream, device_random).run();
 }
 
 }  // namespace opforge::runtime

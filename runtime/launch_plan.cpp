@@ -15,6 +15,7 @@ constexpr std::int64_t kHeldChunks = 4;  // of a thread of a team, in registers;
 constexpr std::int64_t kMaxCluster = 8;  // what every device with clusters can do
 
 constexpr std::int64_t kMaxLanes = 32;
+constexpr std::int64_t kMaxBlockChunks = 4096;  // of a block that is sure to find its group in L1
 constexpr std::int64_t kMaxGrid = 0x7fffffff;
 constexpr std::int64_t kSliceAlignment = 64;
 constexpr std::int64_t kMinSlice = 16384;  // below this a slice's launch costs more than its bytes
@@ -25,6 +26,12 @@ constexpr std::int64_t kOwnShared = 2048;
 
 std::int64_t divide_up(std::int64_t value, std::int64_t by) {
     return (value + by - 1) / by;
+}
+
+/// By a power of two: a shift. Divisions are the dearest thing that a plan does, and a plan the
+/// dearest that a call does before its launch.
+std::int64_t divide_up_by_power(std::int64_t value, std::int64_t by) {
+    return (value + by - 1) >> std::countr_zero(static_cast<std::uint64_t>(by));
 }
 
 std::int64_t power_of_two_up(std::int64_t value) {
@@ -56,8 +63,13 @@ std::int64_t shared_for(std::int64_t blocks, const PlanFacts& facts) {
     return std::max<std::int64_t>(bytes - kOwnShared, 0) / kChunkBytes * kChunkBytes;
 }
 
+/// Elements of a chunk.
+std::int64_t chunk_of(int element_bytes) {
+    return kChunkBytes >> std::countr_zero(static_cast<unsigned>(element_bytes));
+}
+
 std::int64_t chunks_of(const FakeQuantizeShape& shape) {
-    return divide_up(shape.group_size, kChunkBytes / shape.element_bytes);
+    return divide_up_by_power(shape.group_size, chunk_of(shape.element_bytes));
 }
 
 void keep(FakeQuantizePlan& plan, std::int64_t chunks) {
@@ -79,7 +91,8 @@ std::optional<FakeQuantizePlan> plan_groups(const FakeQuantizeShape& shape,
     plan.kernel = shape.aligned ? FakeQuantizeKernel::groups : FakeQuantizeKernel::any;
     plan.block = static_cast<std::uint32_t>(kGroupsThreads);
     plan.lanes = static_cast<std::uint32_t>(lanes);
-    plan.grid = grid_for(divide_up(shape.groups, kGroupsThreads / lanes));
+    plan.grid = grid_for(divide_up_by_power(
+        shape.groups, kGroupsThreads >> std::countr_zero(static_cast<std::uint64_t>(lanes))));
     if (shape.aligned && shape.stochastic &&
         a_lane * kGroupsThreads * kChunkBytes <= shared_for(1, facts)) {
         keep(plan, a_lane);
@@ -104,7 +117,11 @@ FakeQuantizePlan plan_block(const FakeQuantizeShape& shape, const PlanFacts& fac
     plan.lanes = plan.block;
     plan.grid = grid_for(shape.groups);
     // A thread's first chunk is held in a register, but for stochastic rounding.
-    const std::int64_t beyond = divide_up(chunks, plan.block) - (shape.stochastic ? 0 : 1);
+    const std::int64_t rows =
+        chunks <= kMaxBlockChunks
+            ? (static_cast<std::uint32_t>(chunks) + plan.block - 1) / plan.block  // 32 bits: faster
+            : divide_up(chunks, plan.block);
+    const std::int64_t beyond = rows - (shape.stochastic ? 0 : 1);
     // Two blocks at least, one of which loads while the other stores: one alone would leave memory
     // idle between the two.
     if (shape.aligned && beyond > 0 && beyond * plan.block * kChunkBytes <= shared_for(2, facts)) {
@@ -139,7 +156,7 @@ FakeQuantizePlan plan_team(FakeQuantizeKernel kernel, const FakeQuantizeShape& s
     plan.slice_size =
         divide_up(divide_up(shape.group_size, blocks), kSliceAlignment) * kSliceAlignment;
     const std::int64_t chunks =
-        divide_up(divide_up(plan.slice_size, kChunkBytes / shape.element_bytes), kTeamThreads);
+        divide_up(divide_up_by_power(plan.slice_size, chunk_of(shape.element_bytes)), kTeamThreads);
     if (shape.stochastic) {
         keep(plan, std::min(chunks, held));
     } else {
@@ -212,8 +229,6 @@ bool are_blocks_enough(std::int64_t groups, std::int64_t group_size, const PlanF
     return groups >= 2 * multiprocessors_of(facts) || group_size < 2 * kMinSlice;
 }
 
-constexpr std::int64_t kMaxBlockChunks = 4096;  // of a block that is sure to find its group in L1
-
 }  // namespace
 
 std::uint32_t most_shared_bytes(const PlanFacts& facts) noexcept {
@@ -271,57 +286,77 @@ FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
                : plan_fake_quantize_split(shape, facts);
 }
 
-QuantizePlan plan_quantize(std::int64_t groups, std::int64_t group_size, const PlanFacts& facts,
-                           int octets_a_thread) noexcept {
+QuantizePlan plan_quantize(const QuantizeShape& shape, const PlanFacts& facts) noexcept {
     constexpr std::int64_t kOctet = 8;
+    constexpr std::int64_t kBatchThreads = 512;  // most of kernel `groups`
+    constexpr std::int64_t kNeighbours = 4;
     QuantizePlan plan;
-    if (groups <= 0) {
+    if (shape.groups <= 0) {
         return plan;
     }
-    plan.slice_size = group_size;
-    const std::int64_t octets = std::max<std::int64_t>(divide_up(group_size, kOctet), 1);
-    const std::int64_t shared_out = divide_up(octets, octets_a_thread);
-    if (shared_out <= kMaxLanes) {
-        const std::int64_t lanes = power_of_two_up(shared_out);
+    plan.slice_size = shape.group_size;
+    const std::int64_t octets = std::max<std::int64_t>(divide_up(shape.group_size, kOctet), 1);
+    const bool blocks =
+        octets <= kMaxBlockChunks || are_blocks_enough(shape.groups, shape.group_size, facts);
+    if (!blocks) {
+        const Slices slices = split_groups(shape.groups, shape.group_size, facts);
+        plan.kernel = QuantizeKernel::split;
+        plan.block = static_cast<std::uint32_t>(most_threads(facts));
+        plan.lanes = plan.block;
+        plan.slices = slices.count;
+        plan.slice_size = slices.size;
+        plan.grid = grid_for(shape.groups * slices.count);
+        plan.workspace_bytes =
+            static_cast<std::uint64_t>(shape.groups * slices.count * kRangeBytes);
+        return plan;
+    }
+    // Blocks small enough for their shared memory; none at all where even the smallest are not.
+    std::int64_t most = std::min(most_threads(facts), kBatchThreads);
+    if (shape.shared_bytes_a_thread > 0) {
+        most = std::min(most, shared_for(1, facts) / shape.shared_bytes_a_thread / 32 * 32);
+    }
+    const bool batches = shape.aligned && most >= kGroupsThreads;
+    plan.kernel = batches ? QuantizeKernel::groups : QuantizeKernel::any;
+    // Several octets a thread share what each thread does for its group.
+    const std::int64_t threads = divide_up(octets, batches ? shape.batch : 2);
+    if (threads <= kMaxLanes) {
+        // What neighbours load at once should be half a cache line at least.
+        const std::int64_t lanes =
+            power_of_two_up(std::max(threads, std::min(octets, kNeighbours)));
         plan.block = static_cast<std::uint32_t>(kGroupsThreads);
         plan.lanes = static_cast<std::uint32_t>(lanes);
-        plan.grid = grid_for(divide_up(groups, kGroupsThreads / lanes));
-        return plan;
-    }
-    if (octets <= kMaxBlockChunks || are_blocks_enough(groups, group_size, facts)) {
-        const std::int64_t cap =
-            std::min<std::int64_t>(octets <= 2048 ? 512 : 1024, most_threads(facts));
-        const std::int64_t least = std::min<std::int64_t>({128, whole_warps(octets), cap});
-        plan.block = static_cast<std::uint32_t>(std::clamp(whole_warps(shared_out), least, cap));
+        plan.grid = grid_for(divide_up(shape.groups, kGroupsThreads / lanes));
+    } else {
+        plan.block = static_cast<std::uint32_t>(
+            std::min(whole_warps(threads), batches ? most : most_threads(facts)));
         plan.lanes = plan.block;
-        plan.grid = grid_for(groups);
-        return plan;
+        plan.grid = grid_for(shape.groups);
     }
-    const Slices slices = split_groups(groups, group_size, facts);
-    plan.split = true;
-    plan.block = static_cast<std::uint32_t>(most_threads(facts));
-    plan.lanes = plan.block;
-    plan.slices = slices.count;
-    plan.slice_size = slices.size;
-    plan.grid = grid_for(groups * slices.count);
-    plan.workspace_bytes = static_cast<std::uint64_t>(groups * slices.count * kRangeBytes);
+    if (batches) {
+        plan.shared_bytes = plan.block * static_cast<std::uint32_t>(shape.shared_bytes_a_thread);
+    }
     return plan;
 }
 
-DequantizePlan plan_dequantize(std::int64_t groups, std::int64_t group_size) noexcept {
+DequantizePlan plan_dequantize(std::int64_t groups, std::int64_t group_size,
+                               int element_bytes) noexcept {
     constexpr std::int64_t kThreads = 256;
-    constexpr std::int64_t kOctets = 8;
-    // Four octets a thread: enough loads under way, and the group's record is read once for them.
-    constexpr std::int64_t kSlice = kThreads * 4 * kOctets;
+    // Chunks of a thread: enough loads under way, and the group's record is read once for them.
+    constexpr std::int64_t kChunks = 4;
+    constexpr std::int64_t kNeighbours = 4;  // store half a cache line at once
+    const std::int64_t chunk = chunk_of(element_bytes);
+    const std::int64_t slice = kThreads * kChunks * chunk;
     DequantizePlan plan;
     if (groups <= 0 || group_size <= 0) {
         return plan;
     }
     plan.block = static_cast<std::uint32_t>(kThreads);
-    plan.slice_size = std::min(group_size, kSlice);
+    plan.slice_size = std::min(group_size, slice);
     plan.slices = divide_up(group_size, plan.slice_size);
-    const std::int64_t octets = divide_up(plan.slice_size, kOctets);
-    const std::int64_t lanes = std::min(power_of_two_up(divide_up(octets, 2)), kThreads);
+    const std::int64_t chunks = divide_up(plan.slice_size, chunk);
+    const std::int64_t lanes = std::min(
+        power_of_two_up(std::max(divide_up(chunks, kChunks), std::min(chunks, kNeighbours))),
+        kThreads);
     plan.lanes = static_cast<std::uint32_t>(lanes);
     plan.grid = grid_for(divide_up(groups * plan.slices, kThreads / lanes));
     return plan;

@@ -1,5 +1,6 @@
 #include "quantize_device.hpp"
 #include "device_call.hpp"
+#include "divisor.hpp"
 #include "random_arguments.hpp"
 
 #include <opforge/driver/launch.hpp>
@@ -7,6 +8,7 @@
 #include <opforge/runtime/launch_plan.hpp>
 #include <opforge/runtime/quantizer_program.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 
@@ -33,17 +35,77 @@ bool is_aligned(const QuantizeTask& task) {
            codes_are_aligned(task.reduction.codes, task.bits);
 }
 
-CodesVariant variant_of(const QuantizeTask& task, bool split) {
+bool is_reduction(const QuantizeTask& task) {
+    return task.reduction.codes != nullptr;
+}
+
+/// Octets that a thread of kernel `groups` has under way at once: kBatch of its source.
+int batch_of(const QuantizeTask& task) {
+    const bool is_small =
+        task.dtype == Dtype::float32 || (is_reduction(task) && task.error != nullptr);
+    return is_small ? 2 : 4;
+}
+
+/// Dynamic shared memory of a thread of kernel `groups`: a reduction's DeviceRing.
+int shared_bytes_a_thread(const QuantizeTask& task) {
+    constexpr int kFloatBytes = 4;
+    const int depth = 32 / task.bits;
+    const int record_bytes = kFloatBytes * (task.asymmetric ? 2 : 1);
+    return is_reduction(task) ? depth * (batch_of(task) * task.bits + record_bytes) : 0;
+}
+
+/// Whether kernel `groups` can do it, which is aligned and counts groups and octets in 32 bits. A
+/// reduction's codes move a batch at a time.
+bool is_for_batches(const QuantizeTask& task) {
+    constexpr std::int64_t kMostGroups = std::int64_t{1} << 31U;
+    constexpr std::int64_t kMostElements = std::int64_t{8} << 32U;
+    const bool small = task.groups < kMostGroups && task.group_size < kMostElements;
+    if (!small || task.group_size == 0 || !is_aligned(task)) {
+        return false;
+    }
+    const int run = batch_of(task);
+    const auto run_bytes = std::min<std::size_t>(static_cast<std::size_t>(run * task.bits), 16);
+    return !is_reduction(task) ||
+           (task.reduction.elements < kMostElements && task.group_size % (8 * run) == 0 &&
+            task.reduction.group_size % (8 * run) == 0 && is_aligned(task.codes, run_bytes) &&
+            is_aligned(task.reduction.codes, run_bytes));
+}
+
+/// `run`: octets that are read at once.
+kernels::ReductionArguments reduction_arguments(const ReductionInput& from, int run) {
+    return {.codes = from.codes,
+            .params = from.params,
+            .elements = from.elements,
+            .groups = from.groups,
+            .group_size = from.group_size,
+            .devices = from.devices,
+            .by_runs = divisor_of(std::max<std::int64_t>(from.group_size / (8 * run), 1))};
+}
+
+kernels::SwizzleArguments swizzle_arguments(const Swizzle& by) {
+    if (by.contiguous == 0) {
+        return {};
+    }
+    return {.pipeline_size = by.pipeline_size,
+            .nodes = by.nodes,
+            .devices_per_node = by.devices_per_node,
+            .contiguous = by.contiguous,
+            .by_pipeline_size = divisor_of(by.pipeline_size),
+            .by_devices_per_node = divisor_of(by.devices_per_node),
+            .by_contiguous = divisor_of(by.contiguous)};
+}
+
+CodesVariant variant_of(const QuantizeTask& task, QuantizeKernel kernel) {
     using Op = CodesVariant::Op;
     const bool feedback = task.error != nullptr;
-    const Op op = task.reduction.codes != nullptr
+    const Op op = is_reduction(task)
                       ? (feedback ? Op::loco_quantized_reduction : Op::quantized_reduction)
                       : (feedback ? Op::loco_swizzle_quant : Op::quantize);
     return {.op = op,
             .element = element_of(task.dtype),
             .stochastic = task.stochastic,
             .asymmetric = task.asymmetric,
-            .split = split};
+            .kernel = kernel};
 }
 
 }  // namespace
@@ -53,12 +115,14 @@ void quantize_on_device(const char* op, const QuantizeTask& task, int device, St
     QuantizerModule& module = module_for_call(op, device);
     const driver::DriverApi& api = module.api();
     const CallContext context(op, module, stream);
-    // A sum over devices is too dear to be made twice.
-    const int octets_a_thread = task.reduction.codes != nullptr ? 1 : 2;
-    const QuantizePlan plan =
-        plan_quantize(task.groups, task.group_size, module.facts(), octets_a_thread);
+    const QuantizePlan plan = plan_quantize({.groups = task.groups,
+                                             .group_size = task.group_size,
+                                             .batch = batch_of(task),
+                                             .shared_bytes_a_thread = shared_bytes_a_thread(task),
+                                             .aligned = is_for_batches(task)},
+                                            module.facts());
     const ProgramKernels& program =
-        kernels_for_call(op, module, stream, variant_of(task, plan.split));
+        kernels_for_call(op, module, stream, variant_of(task, plan.kernel));
 
     kernels::QuantizeArguments arguments{
         .launch = {.groups = task.groups,
@@ -73,16 +137,9 @@ void quantize_on_device(const char* op, const QuantizeTask& task, int device, St
         .codes = task.codes,
         .params = task.params,
         .ranges = nullptr,
-        .reduction = {.codes = task.reduction.codes,
-                      .params = task.reduction.params,
-                      .elements = task.reduction.elements,
-                      .groups = task.reduction.groups,
-                      .group_size = task.reduction.group_size,
-                      .devices = task.reduction.devices},
-        .swizzle = {.pipeline_size = task.swizzle.pipeline_size,
-                    .nodes = task.swizzle.nodes,
-                    .devices_per_node = task.swizzle.devices_per_node,
-                    .contiguous = task.swizzle.contiguous},
+        .reduction = is_reduction(task) ? reduction_arguments(task.reduction, batch_of(task))
+                                        : kernels::ReductionArguments{},
+        .swizzle = swizzle_arguments(task.swizzle),
         .bits = static_cast<unsigned>(task.bits),
         .err_beta = task.err_beta,
         .err_keep = 1.0F - task.err_beta,
@@ -90,26 +147,29 @@ void quantize_on_device(const char* op, const QuantizeTask& task, int device, St
                                   : kernels::RandomArguments{},
     };
     void* launch_arguments[] = {&arguments};
-    const driver::LaunchConfig config{.grid_x = plan.grid, .block_x = plan.block};
+    const driver::LaunchConfig config{
+        .grid_x = plan.grid, .block_x = plan.block, .shared_bytes = plan.shared_bytes};
     const char* label = program.program->name().c_str();
     const auto launch = [&](driver::KernelHandle kernel) {
         driver::launch(api, kernel, config, stream, launch_arguments, label);
     };
-    if (!plan.split) {
-        launch(program.first);
+    const ProgramKernels::Handles& handles = program.in(context.context());
+    if (plan.kernel != QuantizeKernel::split) {
+        launch(handles.first);
         return;
     }
     const StreamWorkspace workspace(module, stream, plan.workspace_bytes);
     arguments.ranges = std::bit_cast<void*>(workspace.address());
-    launch(program.first);
-    launch(program.second);
+    launch(handles.first);
+    launch(handles.second);
 }
 
 void dequantize_on_device(const char* op, const DequantizeTask& task, int device,
                           StreamHandle stream) {
     QuantizerModule& module = module_for_call(op, device);
     const CallContext context(op, module, stream);
-    const DequantizePlan plan = plan_dequantize(task.groups, task.group_size);
+    const DequantizePlan plan =
+        plan_dequantize(task.groups, task.group_size, static_cast<int>(size_bytes(task.dtype)));
     const CodesVariant variant{.op = CodesVariant::Op::dequantize,
                                .element = element_of(task.dtype),
                                .asymmetric = task.asymmetric};
@@ -124,21 +184,23 @@ void dequantize_on_device(const char* op, const DequantizeTask& task, int device
                    .slice_size = plan.slice_size,
                    .slices = plan.slices,
                    .keeps = 0},
+        .by_slices = divisor_of(plan.slices),
         .codes = task.codes,
         .params = task.params,
         .output = task.output,
         .bits = static_cast<unsigned>(task.bits),
     };
     void* launch_arguments[] = {&arguments};
-    driver::launch(module.api(), program.first, {.grid_x = plan.grid, .block_x = plan.block},
-                   stream, launch_arguments, program.program->name().c_str());
+    driver::launch(module.api(), program.in(context.context()).first,
+                   {.grid_x = plan.grid, .block_x = plan.block}, stream, launch_arguments,
+                   program.program->name().c_str());
 }
 
 void dequantize_experimental_on_device(const char* op, const ExperimentalDequantizeTask& task,
                                        int device, StreamHandle stream) {
     QuantizerModule& module = module_for_call(op, device);
     const CallContext context(op, module, stream);
-    const DequantizePlan plan = plan_dequantize(task.groups, task.group_size);
+    const DequantizePlan plan = plan_dequantize(task.groups, task.group_size, 2);
     const ProgramKernels& program = kernels_for_call(
         op, module, stream, CodesVariant{.op = CodesVariant::Op::dequantize_experimental});
     const bool aligned = task.group_size % 8 == 0 && values_are_aligned(task.output) &&
@@ -151,6 +213,7 @@ void dequantize_experimental_on_device(const char* op, const ExperimentalDequant
                    .slice_size = plan.slice_size,
                    .slices = plan.slices,
                    .keeps = 0},
+        .by_slices = divisor_of(plan.slices),
         .codes = task.codes,
         .scale = task.scale,
         .min = task.min,
@@ -158,8 +221,9 @@ void dequantize_experimental_on_device(const char* op, const ExperimentalDequant
         .bits = static_cast<unsigned>(task.bits),
     };
     void* launch_arguments[] = {&arguments};
-    driver::launch(module.api(), program.first, {.grid_x = plan.grid, .block_x = plan.block},
-                   stream, launch_arguments, program.program->name().c_str());
+    driver::launch(module.api(), program.in(context.context()).first,
+                   {.grid_x = plan.grid, .block_x = plan.block}, stream, launch_arguments,
+                   program.program->name().c_str());
 }
 
 }  // namespace opforge::runtime

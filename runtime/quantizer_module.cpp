@@ -1,6 +1,8 @@
 #include "stream_boards.hpp"
 
+#include <opforge/driver/context.hpp>
 #include <opforge/driver/errors.hpp>
+#include <opforge/driver/launch.hpp>
 #include <opforge/runtime/quantizer_module.hpp>
 
 #include <fmt/format.h>
@@ -38,18 +40,29 @@ const ProgramKernels& QuantizerModule::load(std::size_t slot, const std::string&
     // publish wins.
     auto made = std::make_unique<ProgramKernels>();
     made->program = builder_->load_program(device_.ordinal, program);
-    made->first = made->program->kernel(kernels.front());
+    made->kernels.first = made->program->kernel(kernels.front());
     if (kernels.size() > 1) {
-        made->second = made->program->kernel(kernels[1]);
+        made->kernels.second = made->program->kernel(kernels[1]);
     }
     if (shared_bytes > 0) {
         driver::check(
             *api_,
-            api_->kernel_set_max_dynamic_shared(made->first, device_.handle,
+            api_->kernel_set_max_dynamic_shared(made->kernels.first, device_.handle,
                                                 static_cast<int>(shared_bytes)),
             "cuKernelSetAttribute",
             fmt::format("{} of {} bytes of shared memory", kernels.front(), shared_bytes));
     }
+    made->primary = driver::primary_context(*api_, device_.ordinal);
+    const driver::ScopedContext current(*api_, made->primary);
+    const auto function_of = [&](driver::KernelHandle kernel) {
+        driver::FunctionHandle function = nullptr;
+        if (kernel != nullptr) {
+            driver::check(*api_, api_->kernel_get_function(&function, kernel),
+                          "cuKernelGetFunction", program);
+        }
+        return driver::as_kernel(function);
+    };
+    made->functions = {function_of(made->kernels.first), function_of(made->kernels.second)};
     const ProgramKernels* expected = nullptr;
     if (slots_[slot].compare_exchange_strong(expected, made.get(), std::memory_order_acq_rel)) {
         return *made.release();

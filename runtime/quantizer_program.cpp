@@ -70,14 +70,15 @@ std::string CodesVariant::program() const {
     if (op == Op::dequantize || op == Op::dequantize_experimental) {
         return function();
     }
-    return function() + (split ? "_split" : "_groups");
+    constexpr std::array<const char*, 3> kLaunchings = {"groups", "any", "split"};
+    return fmt::format("{}_{}", function(), kLaunchings.at(static_cast<std::size_t>(kernel)));
 }
 
 std::vector<std::string> CodesVariant::kernels() const {
     if (op == Op::dequantize || op == Op::dequantize_experimental) {
         return {function() + "_slices"};
     }
-    if (split) {
+    if (kernel == QuantizeKernel::split) {
         return {function() + "_range", function() + "_apply"};
     }
     return {program()};
@@ -93,13 +94,14 @@ std::vector<CodesVariant> CodesVariant::all() {
                     continue;
                 }
                 for (const bool asymmetric : {false, true}) {
-                    for (const bool split : {false, true}) {
-                        if (!split || op != Op::dequantize) {
+                    for (const QuantizeKernel kernel :
+                         {QuantizeKernel::groups, QuantizeKernel::any, QuantizeKernel::split}) {
+                        if (kernel == QuantizeKernel::groups || op != Op::dequantize) {
                             variants.push_back({.op = op,
                                                 .element = element,
                                                 .stochastic = stochastic,
                                                 .asymmetric = asymmetric,
-                                                .split = split});
+                                                .kernel = kernel});
                         }
                     }
                 }

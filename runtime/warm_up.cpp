@@ -56,21 +56,6 @@ std::vector<Loading> loadings_named(const std::vector<std::string>& names) {
     return wanted;
 }
 
-/// Brings the kernels into the device's primary context now: the driver would otherwise load each
-/// on its first launch, which a capture does not allow.
-void bring_in(const QuantizerModule& module, const ProgramKernels& kernels) {
-    const driver::DriverApi& api = module.api();
-    const driver::ScopedContext scope(api, driver::primary_context(api, module.device().ordinal));
-    for (const driver::KernelHandle kernel : {kernels.first, kernels.second}) {
-        if (kernel == nullptr) {
-            continue;
-        }
-        driver::FunctionHandle function = nullptr;
-        driver::check(api, api.kernel_get_function(&function, kernel), "cuKernelGetFunction",
-                      kernels.program->name());
-    }
-}
-
 std::vector<int> all_devices() {
     // Device 0's module knows the driver in use, the process's own or a host's.
     const int count = driver::device_count(quantizer_module(0).api());
@@ -95,7 +80,6 @@ std::size_t warm_up(const WarmUpOptions& options) {
                 return progress.done;
             }
             const ProgramKernels& kernels = loading.load(module);
-            bring_in(module, kernels);
             ++progress.done;
             if (options.progress) {
                 progress.program = kernels.program->name();

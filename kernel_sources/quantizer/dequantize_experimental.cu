@@ -23,7 +23,7 @@ OPFORGE_KERNEL(slices, 256)
     const i64 tiles = launch.groups * launch.slices;
     for (i64 tile = static_cast<i64>(blockIdx.x) * slices_a_block + sub; tile < tiles;
          tile += static_cast<i64>(gridDim.x) * slices_a_block) {
-        const GroupSlice slice = slice_of(tile, launch);
+        const GroupSlice slice = slice_of(tile, launch, arguments.by_slices);
         const float scale = Fp16::widen(arguments.scale[slice.group]);
         const float low = Fp16::widen(arguments.min[slice.group]);
         const unsigned char* codes = arguments.codes + slice.group * (launch.group_size * bits / 8);
@@ -34,12 +34,11 @@ OPFORGE_KERNEL(slices, 256)
             float code[8];
             unpack_unsigned(load_codes<8>(codes + place / 8 * bits, bits, count, aligned), bits,
                             code);
-            Octet values;
 #pragma unroll
             for (int i = 0; i < 8; ++i) {
-                values.value[i] = rounded<Fp16>(code[i] / scale) + low;
+                code[i] = Fp16::widen(Fp16::narrow(code[i] / scale)) + low;
             }
-            store_octet<Fp16>(output + place, values, count, aligned);
+            store_octet(output + place, Octet<Fp16>::narrow(code), count, aligned);
         }
     }
 }

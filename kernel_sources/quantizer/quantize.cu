@@ -2,8 +2,8 @@
 // quantize_kernels.cuh and
 //   OPFORGE_STOCHASTIC  0: nearest, 1: stochastic rounding
 // Formulas: contract, sections 1.1, 4 and 7.
-#include "opforge/kernels/group_sources.cuh"
 #include "opforge/kernels/program.cuh"
+#include "opforge/kernels/tensor_source.cuh"
 
 namespace opforge {
 using QuantizeSource = TensorSource<ProgramElement>;

@@ -30,6 +30,7 @@ TEST_CASE("every option that changes code changes the normalised spelling", "[op
     CHECK(differs([](CompileOptions& o) { o.precise_sqrt = false; }));
     CHECK(differs([](CompileOptions& o) { o.line_info = true; }));
     CHECK(differs([](CompileOptions& o) { o.max_registers = 64; }));
+    CHECK(differs([](CompileOptions& o) { o.minimal = true; }));
 }
 
 TEST_CASE("the normalised spelling is sorted", "[options]") {
@@ -52,6 +53,13 @@ TEST_CASE("the command line has the target, the defines and what keeps the compi
                 "-DOPFORGE_PROGRAM=p"});
     CHECK(options.nvrtc_arguments(parse_target("compute_90"))[6] ==
           "--gpu-architecture=compute_90");
+}
+
+TEST_CASE("the command line leaves out what not every NVRTC knows", "[options]") {
+    CompileOptions options;
+    options.minimal = true;
+    CHECK(options.nvrtc_arguments(parse_target("90")) ==
+          CompileOptions{}.nvrtc_arguments(parse_target("90")));
 }
 
 TEST_CASE("a define's value may hold spaces and quotes: it is one argument", "[options]") {

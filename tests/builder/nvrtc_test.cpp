@@ -59,6 +59,7 @@ struct Compile {
         job.source = source;
         job.headers = headers;
         job.arguments = options.nvrtc_arguments(target);
+        job.minimal = options.minimal;
         job.kernels = kernels;
         job.target = target;
         job.toolchain = compiler->require(target, 0);
@@ -600,4 +601,25 @@ TEST_CASE("children forked while NVRTC compiles in another thread compile as wel
     }
     stop = true;
     compiling.join();
+}
+
+TEST_CASE("a minimal compile gives the same cubin and knows no textures", "[nvrtc]") {
+    const auto nvrtc = find_nvrtc();
+    if (!nvrtc) {
+        return;
+    }
+    Compile compile{.source = kKernel};
+    const CompiledProgram usual = compile.run();
+    compile.options.minimal = true;
+    CHECK(compile.run().artifact == usual.artifact);
+
+    const std::string texture = "__device__ cudaTextureObject_t texture;\n";
+    compile.source = texture + kKernel;
+    if (nvrtc->major * 100 + nvrtc->minor >= 1204) {
+        CHECK_THAT(compile.failure(), Contains("cudaTextureObject_t"));
+    } else {
+        CHECK(compile.failure().empty());  // an option that it does not know would be an error
+    }
+    compile.options.minimal = false;
+    CHECK(compile.failure().empty());
 }

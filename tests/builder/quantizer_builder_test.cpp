@@ -41,8 +41,9 @@ TEST_CASE("the quantizer's programs are its functions, each in its ways of launc
         for (const std::string type : {"_", "_asym_"}) {
             for (const std::string op : {"quantize", "sr_quantize", "loco_swizzle_quant",
                                          "quantized_reduction", "loco_quantized_reduction"}) {
-                expected.push_back(op + type + element + "_groups");
-                expected.push_back(op + type + element + "_split");
+                for (const std::string launching : {"_groups", "_any", "_split"}) {
+                    expected.push_back(op + type + element + launching);
+                }
             }
             expected.push_back("dequantize" + type + element);
         }
@@ -117,7 +118,7 @@ TEST_CASE("every program builds with the options that keep it equal to the host"
         CHECK(outcome.error.empty());
     }
     const cache::Request request = builder.request(builder.programs().at(0), parse_target("sm_90"));
-    CHECK(request.options == std::vector<std::string>{"--fmad=false", "--ftz=false",
+    CHECK(request.options == std::vector<std::string>{"--fmad=false", "--ftz=false", "--minimal",
                                                       "--prec-div=true", "--prec-sqrt=true",
                                                       "--std=c++17"});
     CHECK(request.headers.size() >= 7);

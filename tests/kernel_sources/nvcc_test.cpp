@@ -30,11 +30,11 @@ std::vector<Program> programs() {
                        {"OPFORGE_STOCHASTIC=1", "OPFORGE_KERNELS=" + std::to_string(launching)},
                        fake_kernels[launching]});
     }
-    for (const std::string launching : {"0", "1"}) {
-        const std::vector<std::string> kernels = launching == "0"
-                                                     ? std::vector<std::string>{"_groups"}
-                                                     : std::vector<std::string>{"_range", "_apply"};
-        const std::string way = "OPFORGE_KERNELS=" + launching;
+    const std::vector<std::vector<std::string>> codes_kernels = {
+        {"_groups"}, {"_any"}, {"_range", "_apply"}};
+    for (std::size_t launching = 0; launching < codes_kernels.size(); ++launching) {
+        const std::vector<std::string>& kernels = codes_kernels[launching];
+        const std::string way = "OPFORGE_KERNELS=" + std::to_string(launching);
         all.push_back(
             {"quantize.cu", "sr_quantize_asym_bf16", {"OPFORGE_STOCHASTIC=1", way}, kernels});
         all.push_back({"loco_swizzle_quant.cu", "loco_swizzle_quant_asym_bf16", {way}, kernels});

@@ -215,28 +215,44 @@ TEST_CASE("tensors that are not aligned have a kernel of their own", "[runtime]"
 TEST_CASE("the ops with codes are planned in eights of elements", "[runtime]") {
     using opforge::runtime::plan_dequantize;
     using opforge::runtime::plan_quantize;
-    const auto small = plan_quantize(4096, 64, kHopper);
-    CHECK_FALSE(small.split);
-    CHECK(small.lanes == 4);
-    CHECK(plan_quantize(4096, 64, kHopper, 1).lanes == 8);
+    using opforge::runtime::QuantizeKernel;
+    const auto small = plan_quantize({4096, 64}, kHopper);
+    CHECK(small.kernel == QuantizeKernel::groups);
+    CHECK(small.lanes == 4);  // half a cache line
     CHECK(small.block == 256);
-    const auto block = plan_quantize(16384, 4096, kHopper);
+    CHECK(small.grid == 64);
+    CHECK(plan_quantize({4096, 16}, kHopper).lanes == 2);
+    CHECK(plan_quantize({4096, 512}, kHopper).lanes == 16);
+    CHECK(plan_quantize({4096, 512, 2}, kHopper).lanes == 32);
+    // A reduction's codes pass through shared memory: of a chip that has too little, not at all.
+    CHECK(plan_quantize({4096, 512, 4, 160}, kHopper).shared_bytes == 256 * 160);
+    CHECK(plan_quantize({4096, 65536, 4, 160}, kHopper).shared_bytes == 512 * 160);
+    CHECK(plan_quantize({4096, 65536, 4, 600}, kHopper).block == 384);
+    CHECK(plan_quantize({4096, 512, 4, 600}, kPlain).kernel == QuantizeKernel::any);
+    const auto block = plan_quantize({16384, 4096}, kHopper);
+    CHECK(block.kernel == QuantizeKernel::groups);
+    CHECK(block.block == 128);
     CHECK(block.lanes == block.block);
-    const auto whole = plan_quantize(1, 64 << 20, kHopper);
-    CHECK(whole.split);
+    CHECK(block.grid == 16384);
+    CHECK(plan_quantize({16384, 65536}, kHopper).block == 512);
+    CHECK(plan_quantize({4096, 64, 4, 0, false}, kHopper).kernel == QuantizeKernel::any);
+    CHECK(plan_quantize({16384, 4096, 4, 0, false}, kHopper).kernel == QuantizeKernel::any);
+    const auto whole = plan_quantize({1, 64 << 20}, kHopper);
+    CHECK(whole.kernel == QuantizeKernel::split);
     CHECK(whole.slices * whole.slice_size >= 64 << 20);
     CHECK(whole.workspace_bytes == static_cast<std::uint64_t>(whole.slices) * 8);
-    CHECK(plan_quantize(5, 0, kHopper).grid >= 1);  // records of empty groups are written
+    // Records of empty groups are written.
+    CHECK(plan_quantize({5, 0, 4, 0, false}, kHopper).grid >= 1);
 
-    const auto rows = plan_dequantize(4096, 64);
+    const auto rows = plan_dequantize(4096, 64, 2);
     CHECK(rows.lanes == 4);
     CHECK(rows.slices == 1);
-    const auto long_group = plan_dequantize(2, 100000);
+    const auto long_group = plan_dequantize(2, 100000, 2);
     CHECK(long_group.lanes == 256);
     CHECK(long_group.slice_size % 8 == 0);
     CHECK(long_group.slices * long_group.slice_size >= 100000);
     CHECK((long_group.slices - 1) * long_group.slice_size < 100000);
-    CHECK(plan_dequantize(4, 0).grid == 0);
+    CHECK(plan_dequantize(4, 0, 2).grid == 0);
 }
 
 TEST_CASE("a group that is the whole tensor is spread over the chip", "[runtime]") {

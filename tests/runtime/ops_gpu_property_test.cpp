@@ -74,7 +74,12 @@ CodesVariant variant_of(const OpsCase& of, const runtime::PlanFacts& facts) {
     }
     if (!of.decodes()) {
         const std::int64_t groups = of.reduces() ? of.out_groups : of.groups;
-        variant.split = runtime::plan_quantize(groups, of.out_elements() / groups, facts).split;
+        const std::int64_t group_size = of.out_elements() / groups;
+        const std::int64_t whole = of.reduces() ? 32 : 8;
+        const bool aligned = std::none_of(std::begin(kAllRoles), std::end(kAllRoles),
+                                          [&](Role role) { return of.skew[role] != 0; }) &&
+                             group_size % whole == 0 && of.group_size % whole == 0;
+        variant.kernel = runtime::plan_quantize({groups, group_size, 4, 0, aligned}, facts).kernel;
     }
     return variant;
 }
@@ -84,8 +89,14 @@ std::vector<OpsCase> sanitizer_cases() {
     std::vector<OpsCase> cases;
     std::uint64_t number = 0;
     for (const CodesVariant& variant : CodesVariant::all()) {
-        const std::int64_t sizes[] = {6, 66, 130, 1000, 1026, 4100};
-        OpsCase of = ops_case(op_of(variant), 0, variant.split ? 40002 : sizes[number % 6]);
+        using runtime::QuantizeKernel;
+        const bool batches = variant.kernel == QuantizeKernel::groups;
+        const std::int64_t sizes[] = {6, 66, 130, 1002, 1026, 4100};
+        const std::int64_t aligned_sizes[] = {32, 96, 160, 1056, 2080, 17440};
+        const std::int64_t size = variant.kernel == QuantizeKernel::split ? 40002
+                                  : batches ? aligned_sizes[number % 6]
+                                            : sizes[number % 6];
+        OpsCase of = ops_case(op_of(variant), 0, size);
         of.seed = ++number;
         of.element = static_cast<oracle::Element>(variant.element);
         of.stochastic = variant.stochastic;
@@ -98,9 +109,11 @@ std::vector<OpsCase> sanitizer_cases() {
             of.nodes = 2;
             of.devices = 2;
         }
-        of.skew[Role::input] = number % 3;
-        of.skew[Role::error] = number % 3;
-        of.skew[Role::output] = number % 4 == 3 ? 1 : 0;
+        if (!batches) {
+            of.skew[Role::input] = number % 3;
+            of.skew[Role::error] = number % 3;
+            of.skew[Role::output] = number % 4 == 3 ? 1 : 0;
+        }
         cases.push_back(of);
     }
     for (int op = 0; op < kOps; ++op) {
@@ -214,6 +227,45 @@ TEST_CASE("the GPU equals the host for every pair of misaligned values and codes
     CHECK(batches.failures() == 0);
 }
 
+TEST_CASE("the GPU equals the host for aligned groups with codes of every number of octets",
+          "[runtime][property][gpu]") {
+    const auto gpu = first_gpu();
+    if (!gpu.has_value()) {
+        return;
+    }
+    OpsGpuBatches batches(gpu->api);
+    std::vector<std::int64_t> sizes;
+    for (std::int64_t size = 8; size <= 2200; size += 8) {
+        sizes.push_back(size);
+    }
+    for (std::int64_t size = 4096; size < 40000; size += 1872) {
+        sizes.push_back(size);  // beyond one batch a thread too
+    }
+    std::uint64_t number = 0;
+    for (const std::int64_t size : sizes) {
+        for (int op = 0; op < kOps; ++op) {
+            batches.add(ops_case(static_cast<Op>(op), ++number, size));
+        }
+    }
+    // Records that are larger and smaller than the groups of the sum.
+    for (const std::int64_t units : {1, 2, 3, 6, 12, 60, 240, 2520}) {
+        for (const std::int64_t out_groups : {1, 2, 3, 4, 6, 12}) {
+            for (const Op op : {Op::quantized_reduction, Op::loco_quantized_reduction}) {
+                for (const std::int64_t devices : {1, 2, 3, 5, 16}) {
+                    const std::int64_t run = op == Op::quantized_reduction ? 32 : 16;
+                    OpsCase of = ops_case(op, ++number, run * units);
+                    of.bits = number % 2 == 0 ? 4 : 8;
+                    of.devices = devices;
+                    of.groups = 12 * devices;
+                    of.out_groups = out_groups;
+                    batches.add(of);
+                }
+            }
+        }
+    }
+    CHECK(batches.failures() == 0);
+}
+
 TEST_CASE("the GPU equals the host for many tiny groups with codes", "[runtime][property][gpu]") {
     const auto gpu = first_gpu();
     if (!gpu.has_value()) {
@@ -276,9 +328,9 @@ TEST_CASE("the GPU poisons the groups with codes that the host poisons",
     CHECK(batches.failures() == 0);
 }
 
-TEST_CASE("the sanitizer's cases reach every program with codes and are at most 90", "[runtime]") {
+TEST_CASE("the sanitizer's cases reach every program with codes and are at most 120", "[runtime]") {
     const std::vector<OpsCase> cases = sanitizer_cases();
-    CHECK(cases.size() <= 90);
+    CHECK(cases.size() <= 120);
     // Small and large chips, whose plans differ.
     for (const int multiprocessors : {20, 132}) {
         std::set<std::size_t> reached;

@@ -153,6 +153,19 @@ TEST_CASE("the caller's current context is the same after a call", "[runtime]") 
     }
 }
 
+TEST_CASE("kernels are launched as functions of the primary context, and nowhere else",
+          "[runtime]") {
+    FakeGpu gpu;
+    std::vector<float> values = ramp(64);
+    ds_quantizer(view(values, Device::cuda(0)));
+    CHECK(gpu.driver.launches().back().of_function);
+    driver::ContextHandle own = nullptr;
+    REQUIRE(gpu.driver.context_create(&own, 0) == 0);
+    ds_quantizer(view(values, Device::cuda(0)));
+    CHECK_FALSE(gpu.driver.launches().back().of_function);
+    gpu.driver.context_destroy(own);
+}
+
 TEST_CASE("a stream of another device is refused before anything is launched", "[runtime]") {
     FakeGpu gpu({FakeDevice{}, FakeDevice{}});
     driver::ContextHandle own = nullptr;

@@ -170,7 +170,11 @@ struct FakeDriver::State {
     std::map<LibraryHandle, Library> libraries;
     std::map<KernelHandle, Kernel> kernels;
     std::map<std::string, std::vector<std::size_t>> kernel_parameters;
-    std::map<FunctionHandle, KernelHandle> functions;
+    struct Function {
+        KernelHandle kernel;
+        ContextHandle context;
+    };
+    std::map<FunctionHandle, Function> functions;
     std::map<DevicePointer, Allocation> memory;
     std::size_t memory_bytes = 0;
     long clock = 0;
@@ -753,8 +757,9 @@ int FakeDriver::library_unload(LibraryHandle library) const {
     }
     std::erase_if(state_->kernels,
                   [&](const auto& entry) { return entry.second.library == library; });
-    std::erase_if(state_->functions,
-                  [&](const auto& entry) { return !state_->kernels.contains(entry.second); });
+    std::erase_if(state_->functions, [&](const auto& entry) {
+        return !state_->kernels.contains(entry.second.kernel);
+    });
     return kSuccess;
 }
 int FakeDriver::library_get_kernel(KernelHandle* kernel, LibraryHandle library,
@@ -792,7 +797,7 @@ int FakeDriver::kernel_get_function(FunctionHandle* function, KernelHandle kerne
         return kInvalidContext;
     }
     *function = state_->new_handle<FunctionHandle>();
-    state_->functions[*function] = kernel;
+    state_->functions[*function] = {kernel, state_->current()};
     return kSuccess;
 }
 int FakeDriver::kernel_parameter(KernelHandle kernel, std::size_t index, std::size_t* offset_bytes,
@@ -864,12 +869,16 @@ int FakeDriver::launch(KernelHandle kernel, const LaunchConfig& config, StreamHa
     std::function<int(const FakeLaunch&)> hook;
     {
         const std::lock_guard lock(state_->mutex);
-        const auto found = state_->kernels.find(kernel);
+        // driver::as_kernel: a function may stand for its kernel, in its own context.
+        const auto function = state_->functions.find(reinterpret_cast<FunctionHandle>(kernel));
+        const bool is_function = function != state_->functions.end();
+        const auto found = state_->kernels.find(is_function ? function->second.kernel : kernel);
         const std::string name = found != state_->kernels.end() ? found->second.name : "unknown";
         if (const int failure = state_->record("launch", name)) {
             return failure;
         }
-        if (found == state_->kernels.end()) {
+        if (found == state_->kernels.end() ||
+            (is_function && function->second.context != state_->current())) {
             return kInvalidHandle;
         }
         if (const int failure = state_->check_stream(stream)) {
@@ -883,6 +892,7 @@ int FakeDriver::launch(KernelHandle kernel, const LaunchConfig& config, StreamHa
             return kInvalidValue;
         }
         launch.kernel = name;
+        launch.of_function = is_function;
         launch.code = state_->libraries.at(found->second.library).code;
         launch.config = config;
         launch.stream = stream;

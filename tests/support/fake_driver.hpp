@@ -47,6 +47,7 @@ struct FakeLaunch {
     driver::StreamHandle stream = nullptr;
     driver::ContextHandle context = nullptr;  // the stream's; the current one for a null stream
     driver::ContextHandle current = nullptr;  // of the calling thread
+    bool of_function = false;                 // driver::as_kernel
     void** arguments = nullptr;               // valid in the hook only
 };
 

@@ -23,7 +23,8 @@ struct CompileJob {
     std::string_view source;
     std::vector<EmbeddedFile>
         headers;  // everything an #include may reach: nothing is read from disk
-    std::vector<std::string> arguments;  // complete command line
+    std::vector<std::string> arguments;  // complete command line, of any NVRTC
+    bool minimal = false;                // CompileOptions::minimal
     std::vector<std::string> kernels;    // extern "C" names, or name expressions of templates
     Target target;
     cache::Toolchain toolchain;  // what require() gave: the one to compile with

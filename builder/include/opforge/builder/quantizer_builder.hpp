@@ -23,6 +23,8 @@ public:
     [[nodiscard]] std::vector<ProgramSpec> programs() const override;
     [[nodiscard]] std::optional<ProgramSpec> program(std::string_view name) const override;
     [[nodiscard]] const EmbeddedSources& embedded() const override;
+    /// The default ones, and minimal.
+    [[nodiscard]] CompileOptions compile_options() const override;
 };
 
 }  // namespace opforge::builder

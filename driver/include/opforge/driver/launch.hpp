@@ -7,6 +7,12 @@
 
 namespace opforge::driver {
 
+/// What launch() takes as a kernel in `function`'s own context: cuLaunchKernel takes either. By a
+/// kernel the driver finds the function at each launch, which costs it some 50 ns.
+[[nodiscard]] inline KernelHandle as_kernel(FunctionHandle function) noexcept {
+    return reinterpret_cast<KernelHandle>(function);
+}
+
 /// Queues `kernel` on `stream` in the current context and returns before the device has run it.
 ///   arguments  pointers to the kernel's arguments, in order, each of the kernel's exact type
 /// No allocation, no lock. @throws DriverError naming `label`, CUDA's reason and the launch's

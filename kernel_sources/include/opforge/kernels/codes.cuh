@@ -19,22 +19,31 @@ OPFORGE_DEVICE u32 gather_bytes(u32 a, u32 b, u32 c, u32 d) {
     return __byte_perm(__byte_perm(a, b, 0x0040), __byte_perm(c, d, 0x0040), 0x5410);
 }
 
+/// The bits of `a` where `mask` has ones, else those of `b`.
+OPFORGE_DEVICE u32 select_bits(u32 mask, u32 a, u32 b) {
+    return (a & mask) | (b & ~mask);
+}
+
 /// Of `code` the lowest `bits` bits count, a two's complement number.
 OPFORGE_DEVICE PackedCodes pack(const u32 (&code)[8], u32 bits) {
-    const u32 low = gather_bytes(code[0], code[1], code[2], code[3]);
-    const u32 high = gather_bytes(code[4], code[5], code[6], code[7]);
     if (bits == 8) {
-        return {low, high};
+        return {gather_bytes(code[0], code[1], code[2], code[3]),
+                gather_bytes(code[4], code[5], code[6], code[7])};
     }
+    u32 part[4];  // two codes, or four, in the lowest byte
     if (bits == 4) {
-        const u32 a = low & 0x0f0f0f0fu;
-        const u32 b = high & 0x0f0f0f0fu;
-        return {__byte_perm(a << 4 | a >> 8, b << 4 | b >> 8, 0x6420), 0};
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            part[i] = select_bits(0xf0u, code[2 * i] << 4, code[2 * i + 1]);
+        }
+        return {gather_bytes(part[0], part[1], part[2], part[3]), 0};
     }
-    const u32 a = low & 0x03030303u;
-    const u32 b = high & 0x03030303u;
-    return {__byte_perm(a << 6 | a >> 4 | a >> 14 | a >> 24, b << 6 | b >> 4 | b >> 14 | b >> 24,
-                        0x0040) &
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        part[i] = select_bits(0xcu, code[2 * i] << 2, code[2 * i + 1]);
+    }
+    return {__byte_perm(select_bits(0xf0u, part[0] << 4, part[1]),
+                        select_bits(0xf0u, part[2] << 4, part[3]), 0x0040) &
                 0xffffu,
             0};
 }
@@ -57,6 +66,33 @@ OPFORGE_DEVICE void store_codes(unsigned char* to, PackedCodes packed, u32 bits,
             to[i] = static_cast<unsigned char>(packed.low);
             packed.low = __funnelshift_r(packed.low, packed.high, 8);
             packed.high >>= 8;
+        }
+    }
+}
+
+/// Of kOctets octets, one behind the other: 1, 2 or 4. All codes are there, at a boundary of the
+/// run's size, or of 16 bytes where that is less.
+template <int kOctets>
+OPFORGE_DEVICE void store_run(unsigned char* to, const PackedCodes (&packed)[kOctets], u32 bits) {
+    if constexpr (kOctets == 1) {
+        store_codes(to, packed[0], bits, 8, true);
+    } else if (bits == 8) {
+#pragma unroll
+        for (int i = 0; i < kOctets; i += 2) {
+            reinterpret_cast<uint4*>(to)[i / 2] =
+                make_uint4(packed[i].low, packed[i].high, packed[i + 1].low, packed[i + 1].high);
+        }
+    } else if (bits == 4) {
+        if constexpr (kOctets == 4) {
+            *reinterpret_cast<uint4*>(to) =
+                make_uint4(packed[0].low, packed[1].low, packed[2].low, packed[3].low);
+        } else {
+            *reinterpret_cast<uint2*>(to) = make_uint2(packed[0].low, packed[1].low);
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < kOctets; i += 2) {
+            reinterpret_cast<u32*>(to)[i / 2] = packed[i].low | packed[i + 1].low << 16;
         }
     }
 }
@@ -125,6 +161,48 @@ OPFORGE_DEVICE void unpack(PackedCodes packed, u32 bits, float (&code)[kCount]) 
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
         code[i] = byte_value((i < 4 ? bytes.low : bytes.high) ^ flip, i % 4, bias);
+    }
+}
+
+/// (a & mask) ^ flip as one instruction; the compiler makes two of it where both are constants.
+OPFORGE_DEVICE u32 mask_and_flip(u32 a, u32 mask, u32 flip) {
+    u32 result;
+    asm("lop3.b32 %0, %1, %2, %3, 0x6a;" : "=r"(result) : "r"(a), "r"(mask), "r"(flip));
+    return result;
+}
+
+/// What a code of TinyCodes has to be multiplied with.
+template <u32 kBits>
+constexpr OPFORGE_DEVICE float tiny_unit(int i) {
+    return kBits == 4 && i % 2 == 0 ? 0x1p20f : 0x1p24f;
+}
+
+/// Eight codes of 8 or 4 bits, plus half their range, times what is left of them as bits of
+/// subnormal fp16 numbers: see tiny_unit. Two codes a word, with no shift but one, and no bias to
+/// subtract: a fused multiply-add that follows does it, exactly.
+template <u32 kBits>
+OPFORGE_DEVICE void unpack_tiny(PackedCodes packed, float (&code)[8]) {
+    static_assert(kBits == 8 || kBits == 4, "widths of a reduction");
+    const auto widen = [&](u32 halves, int first, int second) {
+        asm("{ .reg .b16 a, b; mov.b32 {a, b}, %2; cvt.f32.f16 %0, a; cvt.f32.f16 %1, b; }"
+            : "=f"(code[first]), "=f"(code[second])
+            : "r"(halves));
+    };
+    if (kBits == 8) {
+#pragma unroll
+        for (int i = 0; i < 8; i += 4) {
+            const u32 four = (i == 0 ? packed.low : packed.high) ^ 0x80808080u;
+            widen(__byte_perm(four, 0, 0x4140), i, i + 1);
+            widen(__byte_perm(four, 0, 0x4342), i + 2, i + 3);
+        }
+    } else {
+        // The first code of each byte is in its upper half.
+#pragma unroll
+        for (int i = 0; i < 4; i += 2) {
+            const u32 word = i == 0 ? packed.low : packed.low >> 8;
+            widen(mask_and_flip(word, 0x00f000f0u, 0x00800080u), i, i + 4);
+            widen(mask_and_flip(word, 0x000f000fu, 0x00080008u), i + 1, i + 5);
+        }
     }
 }
 

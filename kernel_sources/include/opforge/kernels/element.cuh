@@ -1,6 +1,7 @@
 // The storage formats of a tensor's elements: fp16, bf16, fp32. `Raw` is the bit pattern of one;
 // memory moves in 32-bit words of kPerWord elements, the first in the lowest bits. Arithmetic is in
 // float. Widening is exact; narrowing rounds to nearest, ties to even, and keeps subnormals.
+// kScalesAreFinite: whether 256 over the difference of any two values is finite in float.
 // add_word: place by place, each sum rounded to the format. (Adding in float and then rounding
 // gives the same: float has more than twice the formats' digits plus two.)
 #pragma once
@@ -15,6 +16,7 @@ struct Fp16 {
     static constexpr u32 kSign = 0x8000u;
     static constexpr u32 kAll = 0xffffu;
     static constexpr u32 kInfinity = 0x7c00u;
+    static constexpr bool kScalesAreFinite = true;
 
     static OPFORGE_DEVICE float widen(u32 raw) {
         float value;
@@ -52,6 +54,7 @@ struct Bf16 {
     static constexpr u32 kSign = 0x8000u;
     static constexpr u32 kAll = 0xffffu;
     static constexpr u32 kInfinity = 0x7f80u;
+    static constexpr bool kScalesAreFinite = false;
 
     static OPFORGE_DEVICE float widen(u32 raw) { return __uint_as_float(raw << 16); }
     static OPFORGE_DEVICE Raw narrow(float value) {
@@ -106,6 +109,7 @@ struct Fp32 {
     static constexpr u32 kSign = 0x80000000u;
     static constexpr u32 kAll = 0xffffffffu;
     static constexpr u32 kInfinity = 0x7f800000u;
+    static constexpr bool kScalesAreFinite = false;
 
     static OPFORGE_DEVICE float widen(u32 raw) { return __uint_as_float(raw); }
     static OPFORGE_DEVICE Raw narrow(float value) { return __float_as_uint(value); }

@@ -2,6 +2,7 @@
 // sections 4 and 5, and 1.1). Symmetric or asymmetric, by a type each.
 #pragma once
 
+#include "opforge/kernels/codes.cuh"
 #include "opforge/kernels/element.cuh"
 #include "opforge/kernels/range.cuh"
 #include "opforge/kernels/rounding.cuh"
@@ -9,8 +10,14 @@
 
 namespace opforge {
 
-/// The codes that a group may have. Of a poisoned one: 0, which even a NaN is clamped to.
+/// The codes that a group may have. Of a poisoned one: 0, which even a NaN is clamped to. Element:
+/// of the group's values.
+template <class Element>
 struct CodeBounds {
+    // Positions are beyond a bound by rounding errors alone, far less than half a code, so that
+    // what is rounded is no less than the lowest code. Not where a scale may be infinite. A
+    // poisoned group's positions are 0 or NaN, as its scale is.
+    static constexpr bool kNeedsLow = !Element::kScalesAreFinite;
     float low;
     float high;
 
@@ -21,7 +28,9 @@ struct CodeBounds {
     }
     /// The code of a scaled value, saturating. What is clamped before it is rounded is small enough
     /// for rounding.cuh, and the bounds are integral, so that the order makes no difference.
-    OPFORGE_DEVICE float nearest(float v) const { return clamp(v, low, high); }
+    OPFORGE_DEVICE float nearest(float v) const {
+        return kNeedsLow ? clamp(v, low, high) : fminf(v, high);
+    }
     /// A bound has no fraction that a draw could take beyond it.
     OPFORGE_DEVICE float stochastic(float v, float draw) const {
         return round_stochastic(clamp(v, low, high), draw);
@@ -30,26 +39,31 @@ struct CodeBounds {
 
 /// A group's factor from values to codes. Where it is infinite (a tiny range), zero times it would
 /// be NaN, and 0 is what the code has to be: two steps then, that take zero to zero and all else
-/// beyond every bound. The second step is 1 else, which changes nothing.
+/// beyond every bound. The second step is 1 else, which changes nothing. Element: of the values.
+template <class Element>
 struct CodeScale {
     float first;
     float second;
 
     OPFORGE_DEVICE explicit CodeScale(float scale) {
-        const bool infinite = scale > 3.402823466e+38f;
+        const bool infinite = !Element::kScalesAreFinite && scale > 3.402823466e+38f;
         first = infinite ? 0x1p126f : scale;
         second = infinite ? 0x1p126f : 1.0f;
     }
-    OPFORGE_DEVICE float operator()(float x) const { return x * first * second; }
+    OPFORGE_DEVICE float operator()(float x) const {
+        return Element::kScalesAreFinite ? x * first : x * first * second;
+    }
+    /// 1 / scale, of the scale itself, which is infinite where two steps stand for it.
+    OPFORGE_DEVICE float step() const { return second == 1.0f ? 1.0f / first : 0.0f; }
 };
 
-/// A poisoned group has a NaN step, which makes every decoded value NaN. RangeElement: the format
-/// in which the range was found; it makes no difference to the parameters.
-template <class RangeElement>
+/// A poisoned group has a NaN step, which makes every decoded value NaN. Element: the format of the
+/// values.
+template <class Element>
 struct SymmetricParameters {
-    using Range = MagnitudeRange<RangeElement>;
+    using Range = MagnitudeRange<Element>;
     static constexpr int kRecord = 1;
-    CodeScale scale;
+    CodeScale<Element> scale;
     float step;
     bool poisoned;
 
@@ -62,16 +76,15 @@ struct SymmetricParameters {
 private:
     OPFORGE_DEVICE SymmetricParameters(float twice, float levels, bool)
         : scale(twice == 0.0f ? 1.0f : levels / twice), poisoned(!is_finite(twice)) {
-        // Of the scale itself, which is infinite where two steps stand for it.
-        step = poisoned ? quiet_nan() : scale.second == 1.0f ? 1.0f / scale.first : 0.0f;
+        step = poisoned ? quiet_nan() : scale.step();
     }
 };
 
-template <class RangeElement>
+template <class Element>
 struct AsymmetricParameters {
-    using Range = ExtremaRange<RangeElement>;
+    using Range = ExtremaRange<Element>;
     static constexpr int kRecord = 2;
-    CodeScale scale;
+    CodeScale<Element> scale;
     float step;
     float offset;
     bool poisoned;
@@ -90,25 +103,72 @@ private:
         : scale(high == low ? 1.0f : levels / (high - low)) {
         const float sum = high + low;
         poisoned = !is_finite(high - low) || !is_finite(sum);
-        step = poisoned ? quiet_nan() : scale.second == 1.0f ? 1.0f / scale.first : 0.0f;
+        step = poisoned ? quiet_nan() : scale.step();
         offset = poisoned ? quiet_nan() : sum * 0.5f;
     }
 };
 
 /// A record as a reader of codes needs it.
+///   for_sum      of values of format Element, that begins as +0: there a zero's sign does not show
+///   decode_tiny  of what unpack_tiny gives, by a record for a sum
 struct SymmetricRecord {
+    static constexpr int kFloats = 1;
     float step;
     SymmetricRecord() = default;
     OPFORGE_DEVICE SymmetricRecord(const float* records, i64 group) : step(records[group]) {}
     OPFORGE_DEVICE float decode(float code) const { return code * step; }
+
+    template <class Element>
+    OPFORGE_DEVICE SymmetricRecord for_sum() const {
+        SymmetricRecord record = *this;
+        if (Element::kScalesAreFinite) {
+            // Such a step makes infinities of fp16 of all codes but 0, and so does 2^90, which
+            // times 2^24 is finite.
+            const float size = fabsf(step);
+            const bool is_far = static_cast<bool>((size >= 0x1p96f) & is_finite(size));
+            record.step = is_far ? copysignf(0x1p90f, step) : step;
+        }
+        return record;
+    }
+    template <class Element, u32 kBits>
+    OPFORGE_DEVICE void decode_tiny(float (&code)[8]) const {
+        constexpr float kHalf = static_cast<float>(1u << (kBits - 1));
+        if (Element::kScalesAreFinite) {
+            // (u - half) * step, rounded once as code * step is: powers of two are exact. An
+            // infinite step makes NaN where code * step has infinities too: both poison the group.
+#pragma unroll
+            for (int i = 0; i < 8; ++i) {
+                code[i] = __fmaf_rn(code[i], step * tiny_unit<kBits>(i), -kHalf * step);
+            }
+        } else {
+#pragma unroll
+            for (int i = 0; i < 8; ++i) {
+                code[i] = decode(__fmaf_rn(code[i], tiny_unit<kBits>(i), -kHalf));
+            }
+        }
+    }
 };
 struct AsymmetricRecord {
+    static constexpr int kFloats = 2;
     float step;
     float offset;
     AsymmetricRecord() = default;
     OPFORGE_DEVICE AsymmetricRecord(const float* records, i64 group)
         : step(records[2 * group]), offset(records[2 * group + 1]) {}
     OPFORGE_DEVICE float decode(float code) const { return __fmaf_rn(code, step, offset); }
+
+    template <class Element>
+    OPFORGE_DEVICE AsymmetricRecord for_sum() const {
+        return *this;
+    }
+    template <class Element, u32 kBits>
+    OPFORGE_DEVICE void decode_tiny(float (&code)[8]) const {
+        constexpr float kHalf = static_cast<float>(1u << (kBits - 1));
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+            code[i] = decode(__fmaf_rn(code[i], tiny_unit<kBits>(i), -kHalf));
+        }
+    }
 };
 
 }  // namespace opforge

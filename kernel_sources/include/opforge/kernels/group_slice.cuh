@@ -1,6 +1,7 @@
 // Which elements of which group a thread works on.
 #pragma once
 
+#include "opforge/kernels/divisor.cuh"
 #include "opforge/kernels/group_launch.cuh"
 #include "opforge/kernels/types.cuh"
 
@@ -15,6 +16,23 @@ static __device__ __noinline__ i64 divide_wide(i64 i, i64 by) {
 OPFORGE_DEVICE i64 divide(i64 i, i64 by) {
     if (static_cast<u64>(i | by) <= 0xffffffffu) {
         return static_cast<u32>(i) / static_cast<u32>(by);
+    }
+    return divide_wide(i, by);
+}
+
+/// n / the number that `by` was made of, for n below 2^31: three instructions where a division
+/// takes twenty.
+OPFORGE_DEVICE u32 divide_small(u32 n, const kernels::Divisor& by) {
+    return __umulhi(2 * n, by.multiplier) >> by.shift;
+}
+
+/// i / by, for `divisor` made of `by`; i below 2^31 where it has 32 bits.
+OPFORGE_DEVICE u32 divide(u32 i, u32, const kernels::Divisor& divisor) {
+    return divide_small(i, divisor);
+}
+OPFORGE_DEVICE i64 divide(i64 i, i64 by, const kernels::Divisor& divisor) {
+    if (static_cast<u64>(i) < 0x80000000u) {
+        return divide_small(static_cast<u32>(i), divisor);
     }
     return divide_wide(i, by);
 }
@@ -52,6 +70,12 @@ OPFORGE_DEVICE GroupSlice slice_of_group(i64 group, i64 number,
 /// Slice `tile` of the tensor: the slices of one group follow each other.
 OPFORGE_DEVICE GroupSlice slice_of(i64 tile, const kernels::GroupLaunch& launch) {
     const i64 group = divide(tile, launch.slices);
+    return slice_of_group(group, tile - group * launch.slices, launch);
+}
+
+OPFORGE_DEVICE GroupSlice slice_of(i64 tile, const kernels::GroupLaunch& launch,
+                                   const kernels::Divisor& by_slices) {
+    const i64 group = divide(tile, launch.slices, by_slices);
     return slice_of_group(group, tile - group * launch.slices, launch);
 }
 

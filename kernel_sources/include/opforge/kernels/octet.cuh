@@ -1,6 +1,6 @@
-// Eight consecutive elements of a group, as floats in registers: the unit in which the ops with
-// codes work. Eight codes fill whole bytes at every width. Only the last octet of a group may be
-// short; what it lacks is a copy of its first element, which changes no range.
+// Eight consecutive elements of a group, in words as memory has them: the unit in which the ops
+// with codes work. Eight codes fill whole bytes at every width. Only the last octet of a group may
+// be short; what it lacks is a copy of its first element, which changes no range.
 #pragma once
 
 #include "opforge/kernels/chunk.cuh"
@@ -8,59 +8,77 @@
 
 namespace opforge {
 
+template <class Element>
 struct Octet {
-    float value[8];
+    static constexpr int kEach = Element::kPerWord;
+    static constexpr int kWords = 8 / kEach;
+    u32 word[kWords];
+
+    OPFORGE_DEVICE void widen(float (&values)[8]) const {
+#pragma unroll
+        for (int i = 0; i < kWords; ++i) {
+            float some[kEach];
+            Element::widen_word(word[i], some);
+#pragma unroll
+            for (int k = 0; k < kEach; ++k) {
+                values[i * kEach + k] = some[k];
+            }
+        }
+    }
+    static OPFORGE_DEVICE Octet narrow(const float (&values)[8]) {
+        Octet octet;
+#pragma unroll
+        for (int i = 0; i < kWords; ++i) {
+            float some[kEach];
+#pragma unroll
+            for (int k = 0; k < kEach; ++k) {
+                some[k] = values[i * kEach + k];
+            }
+            octet.word[i] = Element::narrow_word(some);
+        }
+        return octet;
+    }
+    /// Place by place, each sum rounded to the format.
+    OPFORGE_DEVICE void add(const Octet& other) {
+#pragma unroll
+        for (int i = 0; i < kWords; ++i) {
+            word[i] = Element::add_word(word[i], other.word[i]);
+        }
+    }
 };
 
 /// `aligned`, `count`: as of a chunk.
 template <class Element>
-OPFORGE_DEVICE Octet load_octet(const typename Element::Raw* from, u32 count, bool aligned) {
-    constexpr int kEach = Element::kPerWord;
-    constexpr int kChunk = Chunk<Element>::kCount;
-    Octet octet;
+OPFORGE_DEVICE Octet<Element> load_octet(const typename Element::Raw* from, u32 count,
+                                         bool aligned) {
+    using Part = Chunk<Element>;
+    Octet<Element> octet;
 #pragma unroll
-    for (int first = 0; first < 8; first += kChunk) {
-        const Chunk<Element> chunk =
-            load_chunk<Element>(from, static_cast<u32>(first), count, aligned);
+    for (int part = 0; part < 8 / Part::kCount; ++part) {
+        const Part chunk =
+            load_chunk<Element>(from, static_cast<u32>(part * Part::kCount), count, aligned);
 #pragma unroll
-        for (int i = 0; i < Chunk<Element>::kWords; ++i) {
-            float values[kEach];
-            Element::widen_word(chunk.word[i], values);
-#pragma unroll
-            for (int k = 0; k < kEach; ++k) {
-                octet.value[first + i * kEach + k] = values[k];
-            }
+        for (int i = 0; i < Part::kWords; ++i) {
+            octet.word[part * Part::kWords + i] = chunk.word[i];
         }
     }
     return octet;
 }
 
 template <class Element>
-OPFORGE_DEVICE void store_octet(typename Element::Raw* to, const Octet& octet, u32 count,
+OPFORGE_DEVICE void store_octet(typename Element::Raw* to, const Octet<Element>& octet, u32 count,
                                 bool aligned) {
-    constexpr int kEach = Element::kPerWord;
-    constexpr int kChunk = Chunk<Element>::kCount;
+    using Part = Chunk<Element>;
 #pragma unroll
-    for (int first = 0; first < 8; first += kChunk) {
-        Chunk<Element> chunk;
+    for (int part = 0; part < 8 / Part::kCount; ++part) {
+        Part chunk;
 #pragma unroll
-        for (int i = 0; i < Chunk<Element>::kWords; ++i) {
-            float values[kEach];
-#pragma unroll
-            for (int k = 0; k < kEach; ++k) {
-                values[k] = octet.value[first + i * kEach + k];
-            }
-            chunk.word[i] = Element::narrow_word(values);
+        for (int i = 0; i < Part::kWords; ++i) {
+            chunk.word[i] = octet.word[part * Part::kWords + i];
         }
-        const u32 left = static_cast<u32>(first) < count ? count - first : 0;
-        store_chunk<Element>(to + first, chunk, left, aligned);
+        const u32 first = static_cast<u32>(part * Part::kCount);
+        store_chunk<Element>(to + first, chunk, first < count ? count - first : 0, aligned);
     }
-}
-
-/// Every value rounded to the element's format.
-template <class Element>
-OPFORGE_DEVICE float rounded(float value) {
-    return Element::widen(Element::narrow(value));
 }
 
 }  // namespace opforge

@@ -2,6 +2,7 @@
 // values, as the host fills them in. Included by both sides. Plain C++, no CUDA.
 #pragma once
 
+#include "opforge/kernels/divisor.cuh"
 #include "opforge/kernels/group_launch.cuh"
 #include "opforge/kernels/random_arguments.cuh"
 
@@ -15,6 +16,7 @@ struct ReductionArguments {
     long long groups;      // of one device
     long long group_size;  // elements / groups
     long long devices;
+    Divisor by_runs;  // of kRun octets (sum_source.cuh), a group: which group a run belongs to
 };
 
 /// The order in which swizzle_quant writes groups (contract, section 7).
@@ -23,6 +25,9 @@ struct SwizzleArguments {
     long long nodes;
     long long devices_per_node;
     long long contiguous;  // groups that stay together; 0: written in the order of reading
+    Divisor by_pipeline_size;
+    Divisor by_devices_per_node;
+    Divisor by_contiguous;
 };
 
 struct QuantizeArguments {
@@ -42,6 +47,7 @@ struct QuantizeArguments {
 
 struct DequantizeArguments {
     GroupLaunch launch;
+    Divisor by_slices;
     const unsigned char* codes;
     const float* params;  // records {step} or {step, offset}
     void* output;
@@ -50,6 +56,7 @@ struct DequantizeArguments {
 
 struct ExperimentalDequantizeArguments {
     GroupLaunch launch;
+    Divisor by_slices;
     const unsigned char* codes;
     const unsigned short* scale;  // float16 bits, one a group
     const unsigned short* min;

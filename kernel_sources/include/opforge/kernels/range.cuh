@@ -13,6 +13,19 @@ namespace opforge {
 
 constexpr u32 kFullWarp = 0xffffffffu;
 
+/// The largest of a warp's 32 numbers.
+OPFORGE_DEVICE u32 warp_max(u32 value) {
+#if __CUDA_ARCH__ >= 800
+    return __reduce_max_sync(kFullWarp, value);
+#else
+    for (u32 mask = 16; mask > 0; mask /= 2) {
+        const u32 other = __shfl_xor_sync(kFullWarp, value, mask);
+        value = other > value ? other : value;
+    }
+    return value;
+#endif
+}
+
 /// Largest magnitude. Of an empty set: +0.
 template <class Element>
 struct MagnitudeRange {
@@ -27,6 +40,8 @@ struct MagnitudeRange {
     OPFORGE_DEVICE MagnitudeRange shuffle_xor(u32 mask) const {
         return {__shfl_xor_sync(kFullWarp, high, mask)};
     }
+    /// Over all 32 lanes.
+    OPFORGE_DEVICE MagnitudeRange reduce_warp() const { return {warp_max(high)}; }
     OPFORGE_DEVICE float magnitude() const { return Element::widen(high); }
     /// As words that other blocks can read.
     static OPFORGE_DEVICE MagnitudeRange of_words(const u32 (&words)[1]) { return {words[0]}; }
@@ -79,6 +94,7 @@ struct ExtremaRange {
         words[0] = low;
         words[1] = high;
     }
+    OPFORGE_DEVICE ExtremaRange reduce_warp() const { return {~warp_max(~low), warp_max(high)}; }
     OPFORGE_DEVICE float lowest() const { return value(low); }
     OPFORGE_DEVICE float highest() const { return value(high); }
 
@@ -110,11 +126,11 @@ OPFORGE_DEVICE Range reduce_lanes(Range range, u32 lanes) {
 }
 
 /// Over the whole block, at most 1024 threads in whole warps; every thread gets the result.
-/// Synchronises the block before it returns, so that `scratch` (32 ranges of shared memory) may be
-/// used again at once.
-template <class Range>
+/// kReused: synchronises the block before it returns, so that `scratch` (32 ranges of shared
+/// memory) may be used again at once.
+template <bool kReused = true, class Range>
 OPFORGE_DEVICE Range reduce_block(Range range, Range* scratch) {
-    range = reduce_lanes(range, 32);
+    range = range.reduce_warp();
     const u32 warp = threadIdx.x / 32;
     const u32 lane = threadIdx.x % 32;
     if (lane == 0) {
@@ -125,8 +141,10 @@ OPFORGE_DEVICE Range reduce_block(Range range, Range* scratch) {
     if (lane < blockDim.x / 32) {
         total = scratch[lane];
     }
-    total = reduce_lanes(total, 32);
-    __syncthreads();
+    total = total.reduce_warp();
+    if (kReused) {
+        __syncthreads();
+    }
     return total;
 }
 

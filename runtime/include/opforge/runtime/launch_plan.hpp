@@ -66,24 +66,35 @@ plan_fake_quantize_split(const FakeQuantizeShape& shape, const PlanFacts& facts)
 /// once.
 [[nodiscard]] OPFORGE_API std::uint32_t most_shared_bytes(const PlanFacts& facts) noexcept;
 
-/// Of the ops that turn groups into codes. A thread works on eight elements at a time.
+/// A call of an op that turns groups into codes. Its kernels work on eight elements at a time.
+struct QuantizeShape {
+    std::int64_t groups = 0;
+    std::int64_t group_size = 0;
+    int batch = 4;                  // octets that a thread of kernel `groups` has under way at once
+    int shared_bytes_a_thread = 0;  // of kernel `groups`, dynamic
+    bool aligned = true;            // whether kernel `groups` can do it
+};
+
+enum class QuantizeKernel : std::uint8_t {
+    groups,  // a few lanes of a warp for each group, many groups a block; or a block
+    any,     // the same, of tensors that are not aligned
+    split,   // two launches: ranges of slices, then the slices
+};
+
 struct QuantizePlan {
-    bool split = false;  // two launches: ranges of slices, then the slices
+    QuantizeKernel kernel = QuantizeKernel::groups;
     std::uint32_t grid = 0;
     std::uint32_t block = 0;
     std::uint32_t lanes = 0;      // threads a group or slice: a power of two up to 32, or the block
     std::int64_t slices = 1;      // a group
     std::int64_t slice_size = 0;  // split: elements, a multiple of 64 but for the last
     std::uint64_t workspace_bytes = 0;  // split: one range a slice
+    std::uint32_t shared_bytes = 0;     // groups: dynamic
     friend bool operator==(const QuantizePlan&, const QuantizePlan&) = default;
 };
 /// Empty groups are launched too: their records are written.
-///   octets_a_thread  how many eights of elements a thread should have, where there is room:
-///   several
-///                    share what each thread does for its group, one is never read twice
-[[nodiscard]] OPFORGE_API QuantizePlan plan_quantize(std::int64_t groups, std::int64_t group_size,
-                                                     const PlanFacts& facts,
-                                                     int octets_a_thread = 2) noexcept;
+[[nodiscard]] OPFORGE_API QuantizePlan plan_quantize(const QuantizeShape& shape,
+                                                     const PlanFacts& facts) noexcept;
 
 /// Of the dequantizers, which reduce nothing: slices are independent.
 struct DequantizePlan {
@@ -94,7 +105,9 @@ struct DequantizePlan {
     std::int64_t slice_size = 0;  // elements, a multiple of 64 but for the last
     friend bool operator==(const DequantizePlan&, const DequantizePlan&) = default;
 };
+///   element_bytes  of the values
 [[nodiscard]] OPFORGE_API DequantizePlan plan_dequantize(std::int64_t groups,
-                                                         std::int64_t group_size) noexcept;
+                                                         std::int64_t group_size,
+                                                         int element_bytes) noexcept;
 
 }  // namespace opforge::runtime

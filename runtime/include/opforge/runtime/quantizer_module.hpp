@@ -23,9 +23,20 @@ class StreamBoards;
 
 /// The kernels of one program, in the order in which they are launched.
 struct ProgramKernels {
-    driver::KernelHandle first = nullptr;
-    driver::KernelHandle second = nullptr;  // of a split program; else null
+    struct Handles {
+        driver::KernelHandle first = nullptr;
+        driver::KernelHandle second = nullptr;  // of a split program; else null
+    };
+    Handles kernels;  // of any context
+    // The device's primary context, and the kernels as its functions: launched faster.
+    driver::ContextHandle primary = nullptr;
+    Handles functions;
     std::shared_ptr<const builder::LoadedProgram> program;
+
+    /// To launch in a context of the device.
+    [[nodiscard]] const Handles& in(driver::ContextHandle context) const noexcept {
+        return context == primary ? functions : kernels;
+    }
 };
 
 class OPFORGE_API QuantizerModule {

@@ -39,12 +39,12 @@ struct OPFORGE_API FakeQuantizeVariant {
     }
     /// "ds_sr_quantize_asym_fp16": the extension's function that the variant carries out.
     [[nodiscard]] std::string function() const;
-    /// "ds_sr_quantize_asym_fp16_groups"
     /// Whether the first kernel takes dynamic shared memory, as its plan has it.
     [[nodiscard]] bool keeps_in_shared_memory() const noexcept {
         return kernel == FakeQuantizeKernel::block || kernel == FakeQuantizeKernel::cluster ||
                kernel == FakeQuantizeKernel::grid;
     }
+    /// "ds_sr_quantize_asym_fp16_groups"
     [[nodiscard]] std::string program() const;
     /// In the order in which they are launched.
     [[nodiscard]] std::vector<std::string> kernels() const;
@@ -65,22 +65,26 @@ struct OPFORGE_API CodesVariant {
     Element element = Element::fp16;  // dequantize: of the values
     bool stochastic = false;          // quantize only
     bool asymmetric = false;
-    bool split = false;  // groups too large for one block; not of the dequantizers
+    QuantizeKernel kernel = QuantizeKernel::groups;  // not of the dequantizers
 
     static constexpr std::size_t kFirst = FakeQuantizeVariant::kCount;
-    static constexpr std::size_t kCount = 144;  // places, not all of them taken
+    static constexpr std::size_t kCount = 216;  // places, not all of them taken
     [[nodiscard]] std::size_t index() const noexcept {
         return (((static_cast<std::size_t>(op) * 3 + static_cast<std::size_t>(element)) * 2 +
                  (stochastic ? 1U : 0U)) *
                     2 +
                 (asymmetric ? 1U : 0U)) *
-                   2 +
-               (split ? 1U : 0U);
+                   3 +
+               static_cast<std::size_t>(kernel);
     }
     /// "sr_quantize_asym_fp16", "dequantize_bf16", "dequantize_experimental"
     [[nodiscard]] std::string function() const;
+    /// As of FakeQuantizeVariant.
+    [[nodiscard]] bool keeps_in_shared_memory() const noexcept {
+        return kernel == QuantizeKernel::groups &&
+               (op == Op::quantized_reduction || op == Op::loco_quantized_reduction);
+    }
     /// "sr_quantize_asym_fp16_groups"; a dequantizer's is its function.
-    [[nodiscard]] bool keeps_in_shared_memory() const noexcept { return false; }
     [[nodiscard]] std::string program() const;
     [[nodiscard]] std::vector<std::string> kernels() const;
     [[nodiscard]] static std::vector<CodesVariant> all();

@@ -1,0 +1,98 @@
+// LoCo's error feedback around another source, see group_quantize.cuh: h = W(x + e); once h is
+// decoded as d: e' = W(fma(1 - beta, h - d, beta * e)). Contract, section 7.
+#pragma once
+
+#include "opforge/kernels/batch_place.cuh"
+#include "opforge/kernels/octet.cuh"
+#include "opforge/kernels/quantize_arguments.cuh"
+
+namespace opforge {
+
+template <class Source>
+struct FeedbackSource {
+    using Format = typename Source::Format;
+    using Raw = typename Format::Raw;
+    struct Loaded {
+        Octet<Format> values;  // h
+        Octet<Format> error;   // e
+    };
+    static constexpr bool kFeedback = true;
+    static constexpr int kRun = Source::kRun;
+    static constexpr int kBatch = Source::kBatch;
+
+    class Share {
+    public:
+        OPFORGE_DEVICE Share(const kernels::QuantizeArguments& arguments, i64 group, i64 out,
+                             u32 first)
+            : source_(arguments, group, out, first), arguments_(arguments),
+              error_(error_at(arguments, out, 8 * static_cast<i64>(first))) {}
+
+        OPFORGE_DEVICE void load(const BatchPlace& place, Loaded (&loaded)[kBatch]) const {
+#pragma unroll
+            for (u32 i = 0; i < kBatch; ++i) {
+                if (place.has(i / kRun)) {
+                    loaded[i].error = load_octet<Format>(at(place, i), 8, true);
+                }
+            }
+            typename Source::Loaded values[kBatch] = {};
+            source_.load(place, values);
+#pragma unroll
+            for (int i = 0; i < kBatch; ++i) {
+                loaded[i].values = values[i].values;
+                loaded[i].values.add(loaded[i].error);
+            }
+        }
+        OPFORGE_DEVICE void keep(const BatchPlace& place, u32 i, const Loaded& loaded,
+                                 const float (&decoded)[8]) const {
+            store_octet<Format>(at(place, i), next_error(arguments_, loaded, decoded), 8, true);
+        }
+
+    private:
+        OPFORGE_DEVICE Raw* at(const BatchPlace& place, u32 i) const {
+            return error_ + 8 * (place.at(i / kRun) + i % kRun);
+        }
+        typename Source::Share source_;
+        const kernels::QuantizeArguments& arguments_;
+        Raw* error_;
+    };
+
+    static OPFORGE_DEVICE Loaded load_any(const kernels::QuantizeArguments& arguments, i64 group,
+                                          i64 out, i64 place, u32 count) {
+        Loaded loaded;
+        loaded.error = load_octet<Format>(error_at(arguments, out, place), count,
+                                          arguments.launch.aligned != 0);
+        loaded.values = Source::load_any(arguments, group, out, place, count).values;
+        loaded.values.add(loaded.error);
+        return loaded;
+    }
+    static OPFORGE_DEVICE void keep_any(const kernels::QuantizeArguments& arguments, i64 out,
+                                        i64 place, u32 count, const Loaded& loaded,
+                                        const float (&decoded)[8]) {
+        store_octet<Format>(error_at(arguments, out, place), next_error(arguments, loaded, decoded),
+                            count, arguments.launch.aligned != 0);
+    }
+
+private:
+    static OPFORGE_DEVICE Octet<Format> next_error(const kernels::QuantizeArguments& arguments,
+                                                   const Loaded& loaded,
+                                                   const float (&decoded)[8]) {
+        float values[8];
+        float error[8];
+        float rounded[8];
+        loaded.values.widen(values);
+        loaded.error.widen(error);
+        Octet<Format>::narrow(decoded).widen(rounded);
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+            error[i] = __fmaf_rn(arguments.err_keep, values[i] - rounded[i],
+                                 arguments.err_beta * error[i]);
+        }
+        return Octet<Format>::narrow(error);
+    }
+    static OPFORGE_DEVICE Raw* error_at(const kernels::QuantizeArguments& arguments, i64 out,
+                                        i64 place) {
+        return static_cast<Raw*>(arguments.error) + out * arguments.launch.group_size + place;
+    }
+};
+
+}  // namespace opforge

@@ -1,0 +1,52 @@
+// The values of a tensor's groups, as they lie in memory: a source, see group_quantize.cuh.
+#pragma once
+
+#include "opforge/kernels/batch_place.cuh"
+#include "opforge/kernels/octet.cuh"
+#include "opforge/kernels/quantize_arguments.cuh"
+
+namespace opforge {
+
+template <class Element>
+struct TensorSource {
+    using Format = Element;
+    using Raw = typename Element::Raw;
+    struct Loaded {
+        Octet<Element> values;
+    };
+    static constexpr bool kFeedback = false;
+    static constexpr int kRun = 1;
+    static constexpr int kBatch = 2 * Element::kPerWord;  // 64 bytes a thread
+
+    class Share {
+    public:
+        OPFORGE_DEVICE Share(const kernels::QuantizeArguments& arguments, i64 group, i64, u32 first)
+            : from_(values_at(arguments, group, 8 * static_cast<i64>(first))) {}
+        OPFORGE_DEVICE void load(const BatchPlace& place, Loaded (&loaded)[kBatch]) const {
+#pragma unroll
+            for (u32 i = 0; i < kBatch; ++i) {
+                if (place.has(i)) {
+                    loaded[i].values = load_octet<Element>(from_ + 8 * place.at(i), 8, true);
+                }
+            }
+        }
+
+    private:
+        const Raw* from_;
+    };
+
+    static OPFORGE_DEVICE Loaded load_any(const kernels::QuantizeArguments& arguments, i64 group,
+                                          i64, i64 place, u32 count) {
+        return {load_octet<Element>(values_at(arguments, group, place), count,
+                                    arguments.launch.aligned != 0)};
+    }
+
+private:
+    static OPFORGE_DEVICE const Raw* values_at(const kernels::QuantizeArguments& arguments,
+                                               i64 group, i64 place) {
+        return static_cast<const Raw*>(arguments.input) + group * arguments.launch.group_size +
+               place;
+    }
+};
+
+}  // namespace opforge
