@@ -21,13 +21,17 @@ std::vector<Listed> list_entries(const StoreContext& store, bool deep) {
         }
         return all;
     }
-    const auto refuse = [&](const std::string& name, const std::filesystem::path& path,
-                            Refusal refusal, std::string reason) {
+    const auto refuse = [](Listed& listed, const Judgement& judgement) {
+        listed.refusal = judgement.refusal;
+        listed.reason = judgement.reason;
+        listed.error = judgement.code;
+    };
+    const auto add_refused = [&](const std::string& name, const std::filesystem::path& path,
+                                 const Judgement& judgement) {
         Listed listed;
         listed.name = name;
         listed.directory = path;
-        listed.refusal = refusal;
-        listed.reason = std::move(reason);
+        refuse(listed, judgement);
         all.push_back(std::move(listed));
     };
     for (const std::string& shard_name : entries->list()) {
@@ -38,15 +42,14 @@ std::vector<Listed> list_entries(const StoreContext& store, bool deep) {
                 names = shard->list();
             })) {
             if (judgement->refusal != Refusal::absent) {
-                refuse(shard_name, entries->path() / shard_name, judgement->refusal,
-                       judgement->reason);
+                add_refused(shard_name, entries->path() / shard_name, *judgement);
             }
             continue;
         }
         for (const std::string& name : names) {
             if (!is_entry_name(name) || shard_of(name) != shard_name) {
-                refuse(name, shard->path() / name, Refusal::malformed,
-                       "not the name of an entry of this folder");
+                add_refused(name, shard->path() / name,
+                            {Refusal::malformed, "not the name of an entry of this folder"});
                 continue;
             }
             Listed listed;
@@ -69,8 +72,7 @@ std::vector<Listed> list_entries(const StoreContext& store, bool deep) {
                 continue;  // gone since the listing
             }
             if (judgement) {
-                listed.refusal = judgement->refusal;
-                listed.reason = judgement->reason;
+                refuse(listed, *judgement);
             }
             all.push_back(std::move(listed));
         }

@@ -240,14 +240,17 @@ public:
     std::vector<std::string> list(int directory) override {
         // A second open file description: the position of `directory` itself stays where it is.
         const int own = open_directory(directory, ".");
-        const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(own), &::closedir);
+        int interruptions = 0;
+        std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(own), &::closedir);
+        while (!stream && errno == EINTR && ++interruptions <= kMaxInterruptions) {
+            stream.reset(::fdopendir(own));
+        }
         if (!stream) {
             const int saved = errno;
             ::close(own);
             fail("fdopendir", saved);
         }
         std::vector<std::string> names;
-        int interruptions = 0;
         for (;;) {
             errno = 0;
             const dirent* entry = ::readdir(stream.get());

@@ -66,6 +66,11 @@ private:
 std::vector<Listed> sound_entries(const std::filesystem::path& root, FileSystem& files) {
     std::vector<Listed> entries = DirectoryStore(root, files).list(true);
     for (const Listed& entry : entries) {
+        if (!entry.manifest && entry.error != 0) {
+            // The disk, or who owns it: that says nothing of the entry.
+            throw CacheError("seal", entry.directory,
+                             std::error_code(entry.error, std::generic_category()), entry.reason);
+        }
         if (!entry.manifest) {
             throw IntegrityError(entry.directory,
                                  entry.reason + "; remove it, or build it anew, and seal again");

@@ -7,6 +7,7 @@
 #include <opforge/builder/nvrtc_discovery.hpp>
 #include <opforge/builder/op_builder.hpp>
 #include <opforge/builder/source_set.hpp>
+#include <opforge/driver/context.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -94,6 +95,7 @@ TEST_CASE("a template's instance is compiled, loaded by its public name and laun
     CHECK(record.name == "scaled<float, 3>");
     CHECK(record.lowered_name == "_Z6scaledIfLi3EEvPT_");
     driver.set_kernel_parameters(record.lowered_name, {8});
+    const driver::ScopedContext scope(driver, primary_context(driver, 0));
     CHECK_NOTHROW(loaded->kernel<void(float*)>(kScaled));
     CHECK_THROWS_WITH((loaded->kernel<void(float*, int)>(kScaled)),
                       Contains("scaled_by_3: scaled<float, 3>"));

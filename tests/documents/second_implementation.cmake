@@ -16,6 +16,9 @@ function(run output expected)
 endfunction()
 set(arch --arch "9.0,8.6+PTX")
 
+if(EXISTS ${folder})
+  execute_process(COMMAND chmod -R u+w ${folder})  # a layer sealed by the last run
+endif()
 file(REMOVE_RECURSE ${folder})
 file(MAKE_DIRECTORY ${folder})
 run(ignored 0 ${tool} prewarm ${arch} --cache-dir ${folder}/opforge)
@@ -34,9 +37,18 @@ if(NOT verified MATCHES "6 entries verified, 0 bad")
   message(FATAL_ERROR "${verified}")
 endif()
 
+# A layer sealed by one is served by the other.
+run(ignored 0 ${tool} cache seal ${folder}/opforge)
+run(count 0 ${second} read ${folder}/opforge)
+run(digest 0 ${second} seal ${folder}/second)
+string(STRIP "${digest}" digest)
+run(ignored 0 ${CMAKE_COMMAND} -E env "OPFORGE_LAYERS=${folder}/second;sha256=${digest}"
+  ${tool} prewarm ${arch} --policy offline --cache-dir ${folder}/empty)
+
 # It refuses what the page says is refused.
 file(GLOB artifacts ${folder}/second/v1/entries/*/*/kernels.cubin)
 list(GET artifacts 0 artifact)
+file(CHMOD ${artifact} PERMISSIONS OWNER_READ OWNER_WRITE)
 file(APPEND ${artifact} "x")
 run(reason 1 ${second} read ${folder}/second)
 if(NOT reason MATCHES "malformed: kernels.cubin is too large")

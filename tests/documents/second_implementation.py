@@ -4,6 +4,7 @@
     second_implementation.py read ROOT           judges every entry below ROOT as a reader does; prints how many there are
     second_implementation.py ask ROOT KERNELS    finds the entries of examples/own_op for sm_90, by keys made from its sources
     second_implementation.py copy ROOT OTHER     publishes every entry of ROOT in OTHER, in manifests of its own
+    second_implementation.py seal ROOT           makes ROOT a sealed layer; prints the digest of its list
 
 Exit code 1 and the reason where a page and opforge disagree. Shares no code with opforge.
 """
@@ -126,6 +127,24 @@ def entry_names(root):
     return sorted(path.name for path in Path(root, "v1/entries").glob("??/*") if len(path.name) == 77)
 
 
+def read_digest_list(root):
+    """The digests of a sealed layer's files by their paths; None of a root that is not sealed."""
+    try:
+        data = read_file(open_folders(root), "SHA256SUMS", 64 << 20)
+    except FileNotFoundError:
+        return None
+    require(data == b"" or data.endswith(b"\n"), "broken digest list")
+    lines = [line.split("  ", 1) for line in data.decode().splitlines()]
+    paths = [path for _, path in lines]
+    require(paths == sorted(set(paths)) and all(len(digest) == 64 for digest, _ in lines), "broken digest list")
+    return {path: digest for digest, path in lines}
+
+
+def files_of(name, manifest):
+    """The paths of an entry's two files, as a digest list has them."""
+    return [f"v1/entries/{name[:2]}/{name}/{file}" for file in (f"kernels.{manifest['artifact']['kind']}", "manifest.json")]
+
+
 def write_file(path, data):
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with open(descriptor, "wb") as file:
@@ -157,8 +176,12 @@ def publish(root, manifest, artifact):
 
 
 def read(root):
+    listed = read_digest_list(root)
     for name in entry_names(root):
-        read_entry(root, name)
+        manifest, artifact = read_entry(root, name)
+        digests = [sha256(artifact), sha256(canonical(manifest))]
+        if listed is not None:
+            require([listed.get(path) for path in files_of(name, manifest)] == digests, "wrong_digest: the layer's list")
     print(len(entry_names(root)))
 
 
@@ -185,8 +208,20 @@ def copy(root, other):
         publish(other, manifest, artifact)
 
 
+def seal(root):
+    paths = [path for name in entry_names(root) for path in files_of(name, read_entry(root, name)[0])]
+    lines = [f"{sha256(Path(root, path).read_bytes())}  {path}\n" for path in sorted(paths)]
+    write_file(Path(root, "SHA256SUMS"), "".join(lines).encode())
+    Path(root, "v1/tmp").rmdir()
+    for folder, _, files in os.walk(root, topdown=False):
+        for file in files:
+            os.chmod(Path(folder, file), 0o444)
+        os.chmod(folder, 0o555)
+    print(sha256("".join(lines).encode()))
+
+
 if __name__ == "__main__":
     try:
-        {"read": read, "ask": ask, "copy": copy}[sys.argv[1]](*sys.argv[2:])
+        {"read": read, "ask": ask, "copy": copy, "seal": seal}[sys.argv[1]](*sys.argv[2:])
     except (Refused, OSError, ValueError) as failure:
         sys.exit(f"second_implementation: {sys.argv[1:]}: {failure}")

@@ -27,6 +27,9 @@ endfunction()
 if(EXISTS ${folder})
   execute_process(COMMAND chmod -R u+w ${folder})  # what a block sealed in the last run
 endif()
+if(EXISTS ${folder})
+  execute_process(COMMAND chmod -R u+w ${folder})  # a layer sealed by the last run
+endif()
 file(REMOVE_RECURSE ${folder})
 file(MAKE_DIRECTORY ${folder}/project ${folder}/run)
 file(COPY ${source}/examples/own_op/kernels DESTINATION ${folder}/project)

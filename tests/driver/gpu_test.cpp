@@ -172,8 +172,7 @@ TEST_CASE("CUDA's refusals come as errors in its own words", "[driver][gpu]") {
                       Contains("CUDA_ERROR_OUT_OF_MEMORY (2)"));
 }
 
-TEST_CASE("a typed kernel is compared with the loaded one, without a context, and runs",
-          "[driver][gpu]") {
+TEST_CASE("a typed kernel is compared with the loaded one, and runs", "[driver][gpu]") {
     const driver::DriverApi* const api = gpu();
     if (api == nullptr) {
         return;
@@ -186,7 +185,10 @@ TEST_CASE("a typed kernel is compared with the loaded one, without a context, an
     const driver::KernelHandle handle = library.kernel("add_one");
     const driver::Kernel<void(std::uint32_t*, std::uint32_t)> add_one(*api, handle, "add_one",
                                                                       nullptr);
-    CHECK_THROWS_WITH((driver::Kernel<void(std::uint32_t*)>(*api, handle, "add_one", nullptr)),
+    const driver::Kernel<void(std::uint32_t*)> too_short(*api, handle, "add_one", nullptr);
+
+    const driver::ScopedContext scope(*api, driver::primary_context(*api, 0));
+    CHECK_THROWS_WITH(too_short({}, nullptr, nullptr),
                       Contains("the signature has 1 parameters, the kernel takes more"));
     CHECK_THROWS_WITH((driver::Kernel<void(std::uint32_t*, std::uint32_t, int)>(
                           *api, handle, "add_one", nullptr)),
@@ -195,7 +197,6 @@ TEST_CASE("a typed kernel is compared with the loaded one, without a context, an
         (driver::Kernel<void(std::uint32_t*, std::uint64_t)>(*api, handle, "add_one", nullptr)),
         Contains("8 bytes at offset 8, the kernel takes 4 bytes at offset 8"));
 
-    const driver::ScopedContext scope(*api, driver::primary_context(*api, 0));
     std::vector<std::uint32_t> values(kCount, 6);
     const driver::DeviceBuffer buffer(*api, kCount * sizeof(std::uint32_t));
     buffer.upload(std::as_bytes(std::span(values)));

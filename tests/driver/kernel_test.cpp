@@ -24,8 +24,12 @@ struct Machine {
     explicit Machine(std::vector<std::size_t> sizes) {
         driver.set_kernel_parameters("scale", std::move(sizes));
     }
-    [[nodiscard]] Scale scale() const {
+    [[nodiscard]] Scale scale_without_context() const {
         return {driver, library.kernel("scale"), "program: scale", nullptr};
+    }
+    [[nodiscard]] Scale scale() const {
+        const driver::ScopedContext scope(driver, primary_context(driver, 0));
+        return scale_without_context();
     }
 };
 
@@ -74,17 +78,36 @@ TEST_CASE("a signature that differs from the loaded kernel is refused with the d
     CHECK_THROWS_AS(static_cast<void>(Machine({8, 4, 4}).scale()), InvalidArgument);
 }
 
-TEST_CASE("a driver that cannot say is believed nothing", "[driver]") {
+TEST_CASE("a driver that cannot say is asked once", "[driver]") {
     const test::FakeDriver driver;
     const driver::LoadedLibrary library(driver, Bytes(1), "code");
-    CHECK_NOTHROW(Scale(driver, library.kernel("scale"), "scale", nullptr));
+    const driver::ScopedContext scope(driver, primary_context(driver, 0));
+    const Scale scale(driver, library.kernel("scale"), "scale", nullptr);
+    scale({}, nullptr, nullptr, nullptr, 0);
     CHECK(driver.count("kernel_parameter") == 1);
 }
 
-TEST_CASE("a driver that says nothing without a context is not taken for a refusal", "[driver]") {
+TEST_CASE("a kernel that was made without a context is checked by its first call", "[driver]") {
+    const Machine wrong({8, 8, 8});
+    const Scale refused = wrong.scale_without_context();
+    const Machine right({8, 8, 4});
+    const Scale taken = right.scale_without_context();
+    {
+        const driver::ScopedContext scope(wrong.driver, primary_context(wrong.driver, 0));
+        CHECK_THROWS_AS(refused({}, nullptr, nullptr, nullptr, 0), InvalidArgument);
+        CHECK_THROWS_AS(Scale(refused)({}, nullptr, nullptr, nullptr, 0), InvalidArgument);
+        CHECK(wrong.driver.launches().empty());
+    }
+    const driver::ScopedContext scope(right.driver, primary_context(right.driver, 0));
+    taken({}, nullptr, nullptr, nullptr, 0);
+    const auto asked = right.driver.count("kernel_parameter");
+    taken({}, nullptr, nullptr, nullptr, 0);
+    CHECK(right.driver.launches().size() == 2);
+    CHECK(right.driver.count("kernel_parameter") == asked);
+}
+
+TEST_CASE("a driver's own error is no difference of a signature", "[driver]") {
     Machine machine({8, 8, 4});
-    machine.driver.fail_always("kernel_parameter", 201);
-    CHECK_NOTHROW(static_cast<void>(machine.scale()));
     machine.driver.fail_always("kernel_parameter", 700);
     CHECK_THROWS_AS(static_cast<void>(machine.scale()), DriverError);
 }

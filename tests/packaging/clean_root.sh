@@ -24,8 +24,9 @@ in_root() {
 [[ $(id -u) == 0 ]] || skip "root is needed for chroot"
 if [[ ! -x $root/usr/bin/dpkg ]]; then
     command -v debootstrap > /dev/null || skip "debootstrap is not installed"
-    mirror=$(sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\?\([^ ]*\) .*/\2/p' /etc/apt/sources.list \
-        /etc/apt/sources.list.d/* 2> /dev/null | head -n 1)
+    # The machine's own mirror, in either of the two formats; a file may be missing.
+    mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2> /dev/null |
+        sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\?\([^ ]*\) .*/\2/p' | head -n 1) || true
     debootstrap --variant=minbase --include=ca-certificates bookworm "$root" "${mirror:-http://deb.debian.org/debian}" \
         > "$root.log" 2>&1 || skip "debootstrap failed: $(tail -n 1 "$root.log")"
 fi

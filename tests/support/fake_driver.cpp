@@ -801,6 +801,9 @@ int FakeDriver::kernel_parameter(KernelHandle kernel, std::size_t index, std::si
     if (const int failure = state_->record("kernel_parameter", fmt::format("{}", index))) {
         return failure;
     }
+    if (state_->current() == nullptr) {
+        return 201;  // CUDA_ERROR_INVALID_CONTEXT, as the driver of CUDA 13.0
+    }
     const auto known = state_->kernels.find(kernel);
     if (known == state_->kernels.end()) {
         return kInvalidHandle;

@@ -54,7 +54,8 @@ public:
     [[nodiscard]] driver::KernelHandle kernel(std::string_view public_name) const;
     /// The same with its argument list: `kernel<void(const float*, float*, int)>("scale")`. The
     /// handle keeps this program loaded. @throws InvalidArgument also where the list differs in
-    /// count or sizes from what the driver says of the kernel
+    /// count or sizes from what the driver says of the kernel; where no context is current, the
+    /// handle's first call does
     template <class Signature>
     [[nodiscard]] driver::Kernel<Signature> kernel(std::string_view public_name) const {
         return {library_.api(), kernel(public_name), name_ + ": " + std::string(public_name),

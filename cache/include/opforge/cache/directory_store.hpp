@@ -52,6 +52,7 @@ struct Listed {
     std::optional<Manifest> manifest;   // nullopt: refused
     Refusal refusal = Refusal::absent;  // where refused
     std::string reason;                 // and why
+    int error = 0;                      // the errno, where the file system refused
     std::uint64_t size_bytes = 0;
     std::int64_t modified_nanoseconds = 0;
 };

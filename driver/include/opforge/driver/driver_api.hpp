@@ -99,8 +99,9 @@ public:
     virtual int kernel_set_max_dynamic_shared(KernelHandle kernel, int device,
                                               int size_bytes) const = 0;
     /// Where the kernel takes its parameter `index` (from 0) and of which size;
-    /// CUDA_ERROR_INVALID_VALUE (1) beyond the last one, CUDA_ERROR_NOT_SUPPORTED (801) where the
-    /// driver cannot say (before CUDA 12.4).
+    /// CUDA_ERROR_INVALID_VALUE (1) beyond the last one, CUDA_ERROR_INVALID_CONTEXT (201) where no
+    /// context is current, CUDA_ERROR_NOT_SUPPORTED (801) where the driver cannot say
+    /// (before 12.4).
     virtual int kernel_parameter(KernelHandle kernel, std::size_t index, std::size_t* offset_bytes,
                                  std::size_t* size_bytes) const;
     virtual int occupancy_blocks(int* blocks, FunctionHandle function, int block_threads,

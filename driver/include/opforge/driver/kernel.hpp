@@ -13,6 +13,7 @@
 #include <opforge/driver/launch.hpp>
 
 #include <array>
+#include <atomic>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -32,11 +33,12 @@ struct ParameterLayout {
 };
 
 /// Compares a signature with what the driver says of the kernel: how many parameters, of which
-/// sizes, at which offsets. Does nothing where the driver cannot say (before CUDA 12.4). @throws
-/// InvalidArgument naming `label` and the first difference.
-OPFORGE_API void check_parameters(const DriverApi& api, KernelHandle kernel,
-                                  std::span<const ParameterLayout> parameters,
-                                  const std::string& label);
+/// sizes, at which offsets. True also where the driver can never say (before CUDA 12.4); false
+/// where it says nothing because no context is current on this thread: ask again where one is.
+/// @throws InvalidArgument naming `label` and the first difference.
+[[nodiscard]] OPFORGE_API bool check_parameters(const DriverApi& api, KernelHandle kernel,
+                                                std::span<const ParameterLayout> parameters,
+                                                const std::string& label);
 
 /// The launch of one thread an element, in blocks of `threads`; at least one block. @throws
 /// InvalidArgument for no threads, or more blocks than a grid has (2^31 - 1).
@@ -62,21 +64,23 @@ class Kernel<void(Parameters...)> {
                   "a kernel takes no references: host addresses mean nothing on the device");
 
 public:
-    /// `owner` keeps the library loaded. @throws InvalidArgument as check_parameters()
+    /// `owner` keeps the library loaded. The signature is checked now where a context is current,
+    /// else by the first call. @throws InvalidArgument as check_parameters()
     Kernel(const DriverApi& api, KernelHandle handle, std::string label,
            std::shared_ptr<const void> owner)
         : api_(&api), handle_(handle), label_(std::move(label)), owner_(std::move(owner)) {
-        constexpr std::array<ParameterLayout, sizeof...(Parameters)> kLayout = {
-            ParameterLayout{sizeof(Parameters), alignof(Parameters)}...};
-        check_parameters(api, handle, kLayout, label_);
+        check_signature();
     }
 
     /// Queues the kernel on `stream` in the current context and returns before the device has run
-    /// it. @throws DriverError
+    /// it. @throws DriverError; InvalidArgument, before anything is queued, as the constructor
     template <class... Arguments>
     requires(sizeof...(Arguments) == sizeof...(Parameters) &&
              (PassesAs<Arguments, Parameters> && ...)) void
     operator()(const LaunchConfig& config, StreamHandle stream, Arguments&&... arguments) const {
+        if (!checked_.value.load(std::memory_order_relaxed)) {
+            check_signature();
+        }
         std::tuple<Parameters...> values{std::forward<Arguments>(arguments)...};
         std::apply(
             [&](auto&... value) {
@@ -93,10 +97,31 @@ public:
     [[nodiscard]] const std::string& label() const noexcept { return label_; }
 
 private:
+    // Copied with its kernel; threads may share a kernel that is not checked yet.
+    struct Flag {
+        mutable std::atomic<bool> value = false;
+        Flag() = default;
+        Flag(const Flag& other) noexcept : value(other.value.load(std::memory_order_relaxed)) {}
+        Flag& operator=(const Flag& other) noexcept {
+            value.store(other.value.load(std::memory_order_relaxed), std::memory_order_relaxed);
+            return *this;
+        }
+        ~Flag() = default;
+    };
+
+    void check_signature() const {
+        constexpr std::array<ParameterLayout, sizeof...(Parameters)> kLayout = {
+            ParameterLayout{sizeof(Parameters), alignof(Parameters)}...};
+        if (check_parameters(*api_, handle_, kLayout, label_)) {
+            checked_.value.store(true, std::memory_order_relaxed);
+        }
+    }
+
     const DriverApi* api_;
     KernelHandle handle_;
     std::string label_;
     std::shared_ptr<const void> owner_;
+    Flag checked_;
 };
 
 }  // namespace opforge::driver
