@@ -1,8 +1,8 @@
 #include "devices_here.hpp"
 
+#include "opened_device.hpp"
+
 #include <opforge/driver/device.hpp>
-#include <opforge/driver/driver_api.hpp>
-#include <opforge/driver/errors.hpp>
 
 #include <algorithm>
 #include <exception>
@@ -12,18 +12,11 @@ namespace opforge::builder {
 
 DevicesHere::DevicesHere(const BuilderContext& context) noexcept {
     try {
-        const driver::DriverApi* api = context.driver;
-        driver_version_ = context.driver_version;
-        if (api == nullptr) {
-            api = driver::driver_state().api;
-            driver_version_ = driver::driver_state().version;
-        } else if (driver_version_ == 0) {
-            driver::check(*api, api->driver_version(&driver_version_), "cuDriverGetVersion");
-        }
-        const int devices = api == nullptr ? 0 : driver::device_count(*api);
+        const int devices = driver::device_count(driver_of(context));
         for (int ordinal = 0; ordinal < devices; ++ordinal) {
-            const driver::DeviceInfo info = driver::device_info(*api, ordinal);
-            targets_.push_back({info.capability_major, info.capability_minor});
+            const DeviceFacts facts = open_device(context, ordinal).facts;
+            driver_version_ = facts.driver_version;
+            targets_.push_back({facts.major, facts.minor});
         }
     } catch (const std::exception&) {
         targets_.clear();

@@ -1,5 +1,6 @@
 #include "devices_here.hpp"
 #include "layer_entries.hpp"
+#include "opened_device.hpp"
 
 #include <opforge/base/error.hpp>
 #include <opforge/builder/explain.hpp>
@@ -34,10 +35,6 @@ struct Demand {
     std::optional<cache::Toolchain> toolchain;
     bool impossible = false;  // policy exact, and no toolchain is known
 };
-
-std::string version_text(int driver_version) {
-    return fmt::format("{}.{}", driver_version / 1000, driver_version % 1000 / 10);
-}
 
 class Explainer {
 public:
@@ -100,8 +97,8 @@ private:
     static void add_driver(std::vector<FieldDifference>& differs, const cache::Manifest& manifest,
                            int driver_version) {
         if (driver_version > 0 && manifest.minimum_driver > driver_version) {
-            differs.push_back(
-                {"driver", version_text(driver_version), version_text(manifest.minimum_driver)});
+            differs.push_back({"driver", driver_version_text(driver_version),
+                               driver_version_text(manifest.minimum_driver)});
         }
     }
 

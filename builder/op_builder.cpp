@@ -1,5 +1,5 @@
-#include "architectures.hpp"
 #include "kept_code.hpp"
+#include "opened_device.hpp"
 
 #include <opforge/base/environment.hpp>
 #include <opforge/base/fork_safe_mutex.hpp>
@@ -8,7 +8,6 @@
 #include <opforge/builder/errors.hpp>
 #include <opforge/builder/op_builder.hpp>
 #include <opforge/builder/profile.hpp>
-#include <opforge/driver/device.hpp>
 #include <opforge/driver/errors.hpp>
 
 #include <fmt/format.h>
@@ -27,15 +26,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The first driver with CUlibrary, which all loading goes through.
-constexpr int kOldestDriver = 12000;
-
 std::chrono::microseconds since(Clock::time_point start) {
     return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start);
-}
-
-std::string version_text(int number) {
-    return fmt::format("{}.{}", number / 1000, number % 1000 / 10);
 }
 
 // A manifest holds UTF-8 of bounded size; a compiler's log quotes whatever the source held.
@@ -57,52 +49,6 @@ cache::Digest digest_of(const EmbeddedFile& file) {
                                       file.name, file.sha256));
 }
 
-struct OpenedDevice {
-    const driver::DriverApi* api = nullptr;
-    DeviceFacts facts;
-};
-
-std::string why_too_old(const DeviceFacts& facts) {
-    if (facts.driver_version < kOldestDriver) {
-        return fmt::format(
-            "the driver is of CUDA {}; opforge needs 12.0 or newer: update the driver",
-            version_text(facts.driver_version));
-    }
-    if (facts.major * 10 + facts.minor < kOldestCapability) {
-        return fmt::format(
-            "the device has compute capability {}.{}; opforge's kernels need {}.{} or newer",
-            facts.major, facts.minor, kOldestCapability / 10, kOldestCapability % 10);
-    }
-    return {};
-}
-
-OpenedDevice open_device(const BuilderContext& context, int ordinal) {
-    OpenedDevice device;
-    device.facts.driver_version = context.driver_version;
-    if (context.driver != nullptr) {
-        device.api = context.driver;
-        if (device.facts.driver_version == 0) {
-            driver::check(*device.api, device.api->driver_version(&device.facts.driver_version),
-                          "cuDriverGetVersion");
-        }
-    } else {
-        device.api = &driver::real_driver();
-        device.facts.driver_version = driver::driver_state().version;
-    }
-    const driver::DeviceInfo info = driver::device_info(*device.api, ordinal);
-    device.facts.major = info.capability_major;
-    device.facts.minor = info.capability_minor;
-    return device;
-}
-
-OpenedDevice open_usable_device(const BuilderContext& context, int ordinal) {
-    OpenedDevice device = open_device(context, ordinal);
-    if (const std::string reason = why_too_old(device.facts); !reason.empty()) {
-        throw NoDevice(fmt::format("use CUDA device {}: {}", ordinal, reason));
-    }
-    return device;
-}
-
 // Entries that this driver loads, less those that it has just refused.
 struct Acceptance {
     int driver_version = 0;
@@ -115,47 +61,6 @@ struct Acceptance {
 };
 
 }  // namespace
-
-LoadedProgram::LoadedProgram(std::string name, Target target, driver::LoadedLibrary library,
-                             cache::Manifest manifest, cache::Origin origin,
-                             std::chrono::microseconds load_time)
-    : name_(std::move(name)), target_(target), library_(std::move(library)),
-      manifest_(std::move(manifest)), origin_(origin), load_time_(load_time) {
-    kernels_.reserve(manifest_.kernels.size());
-    for (const cache::KernelRecord& record : manifest_.kernels) {
-        kernels_.emplace_back(record.name, library_.kernel(record.lowered_name));
-    }
-}
-
-driver::KernelHandle LoadedProgram::kernel(std::string_view public_name) const {
-    for (const auto& [name, handle] : kernels_) {
-        if (name == public_name) {
-            return handle;
-        }
-    }
-    throw InvalidArgument(fmt::format("program {}: it has no kernel `{}`", name_, public_name));
-}
-
-LoadedOp::LoadedOp(std::string name, std::vector<std::shared_ptr<const LoadedProgram>> programs)
-    : name_(std::move(name)), programs_(std::move(programs)) {}
-
-const LoadedProgram& LoadedOp::program_of(std::string_view kernel) const {
-    for (const auto& program : programs_) {
-        const auto& records = program->manifest().kernels;
-        const bool has =
-            std::any_of(records.begin(), records.end(),
-                        [&](const cache::KernelRecord& one) { return one.name == kernel; });
-        if (has) {
-            return *program;
-        }
-    }
-    throw InvalidArgument(
-        fmt::format("op {}: none of its programs has a kernel `{}`", name_, kernel));
-}
-
-driver::KernelHandle LoadedOp::kernel(std::string_view public_name) const {
-    return program_of(public_name).kernel(public_name);
-}
 
 struct OpBuilder::Implementation {
     using Program = std::shared_ptr<const LoadedProgram>;

@@ -1,5 +1,6 @@
 #include "support/child_process.hpp"
 #include "support/fake_compiler.hpp"
+#include "support/fake_driver.hpp"
 #include "support/temporary_directory.hpp"
 
 #include <opforge/base/error.hpp>
@@ -136,6 +137,28 @@ TEST_CASE("a build notes its program, whatever comes of it", "[builder]") {
     static_cast<void>(builder.find_program(parse_target("sm_90"), "dequantize_bf16"));
     CHECK(parse_profile(read_file(file)) ==
           std::vector<PrewarmJob>{job("dequantize_fp16"), job("dequantize_fp32")});
+}
+
+TEST_CASE("a host that loads notes what a prewarm for its device builds, hit or miss",
+          "[builder]") {
+    const TemporaryDirectory folder;
+    const auto file = folder.path() / "profile.jsonl";
+    FakeDriver driver({FakeDevice{"Fake GPU", 8, 6}});
+    driver.set_version(13000);
+    cache::CacheOptions options;
+    options.directory = folder.path() / "cache";
+    auto made = context();
+    made.cache = std::make_shared<cache::Cache>(options);
+    made.driver = &driver;
+    static_cast<void>(QuantizerBuilder(made).load_program(0, "dequantize_fp16"));
+    const Recording recording(file);
+    const QuantizerBuilder builder(made);
+    static_cast<void>(builder.load_program(0, "dequantize_fp16"));
+    static_cast<void>(builder.load_program(0, "dequantize_fp32"));
+    static_cast<void>(builder.load_program(0, "dequantize_fp32"));
+    CHECK(
+        parse_profile(read_file(file)) ==
+        std::vector<PrewarmJob>{job("dequantize_fp16", "sm_86"), job("dequantize_fp32", "sm_86")});
 }
 
 TEST_CASE("a profile that cannot be written does not fail what is recorded", "[builder]") {

@@ -39,18 +39,28 @@ TEST_CASE("help is instant, has its examples first, and reaches no cache and no 
     CHECK(taken < std::chrono::seconds(2));
 }
 
-TEST_CASE("help and the version open no library of CUDA", "[tools]") {
+TEST_CASE("help, the version and completion open no library of CUDA", "[tools]") {
     const OpforgeProgram program;
-    for (const std::vector<std::string>& arguments :
-         {std::vector<std::string>{"--help"}, {"prewarm", "--help"}, {"--version"}}) {
-        // The loader's own account of what it is asked for, on standard error.
-        const auto result = program.run(arguments, {{"LD_DEBUG", "libs"}});
-        CHECK(result.exit_code == 0);
-        if (result.standard_error.find("libstdc++") == std::string::npos) {
-            WARN("SKIPPED: this loader has no LD_DEBUG");
-            return;
-        }
-        CHECK_THAT(result.standard_error, !Contains("libcuda") && !Contains("libnvrtc"));
+    const std::string driver = std::filesystem::path(FAKE_LIBCUDA).filename();
+    // The loader's own account of what it opens, on standard error.
+    const auto opened = [&](const std::vector<std::string>& arguments) {
+        return program
+            .run(arguments, {{"LD_DEBUG", "libs"}, {"OPFORGE_CUDA_LIBRARY", FAKE_LIBCUDA}})
+            .standard_error;
+    };
+    if (opened({"report"}).find(driver) == std::string::npos) {
+        WARN("SKIPPED: this loader has no LD_DEBUG");
+        return;
+    }
+    for (const char* verb :
+         {"demo", "quantize", "prewarm", "record", "explain", "report", "completion", "cache"}) {
+        CHECK_THAT(opened({verb, "--help"}), !Contains(driver) && !Contains("libnvrtc"));
+    }
+    for (const std::vector<std::string>& arguments : {std::vector<std::string>{"--help"},
+                                                      {"--version"},
+                                                      {"completion", "bash"},
+                                                      {"quantise"}}) {
+        CHECK_THAT(opened(arguments), !Contains(driver) && !Contains("libnvrtc"));
     }
 }
 
