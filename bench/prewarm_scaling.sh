@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # How prewarm scales: every op for seven architectures, by one worker and by as many as there are processors, each into an empty
 # cache; and the full set of one architecture. Prints a table, and with --json FILE writes it there, too.
-#   bench/prewarm_scaling.sh [--opforge PATH] [--arch LIST] [--workers N] [--repeat N] [--json FILE]
+#   bench/prewarm_scaling.sh [--opforge PATH] [--arch LIST] [--ops LIST] [--workers N] [--repeat N] [--json FILE]
 set -euo pipefail
 
 opforge=$(dirname "${BASH_SOURCE[0]}")/../build/release/bin/opforge
 architectures=sm_75,sm_80,sm_86,sm_89,sm_90,sm_100,sm_120
+ops=()
 workers=$(nproc)
 repeat=3
 json=
@@ -13,6 +14,7 @@ while [[ $# -gt 0 ]]; do
     case $1 in
     --opforge) opforge=$2 ;;
     --arch) architectures=$2 ;;
+    --ops) ops=(--ops "$2") ;;
     --workers) workers=$2 ;;
     --repeat) repeat=$2 ;;
     --json) json=$2 ;;
@@ -29,11 +31,11 @@ trap 'rm -rf "$scratch"' EXIT
 
 # measure ARCHITECTURES WORKERS: the process's wall time in seconds, into an empty cache, the least of `repeat` runs.
 measure() {
-    local best= start end run
+    local best="" start end run
     for ((run = 0; run < repeat; ++run)); do
         rm -rf "$scratch/cache"
         start=$(date +%s%N)
-        "$opforge" prewarm --arch "$1" -j "$2" --cache-dir "$scratch/cache" --progress none > "$scratch/output"
+        "$opforge" prewarm --arch "$1" "${ops[@]}" -j "$2" --cache-dir "$scratch/cache" --progress none > "$scratch/output"
         end=$(date +%s%N)
         if [[ -z $best || $((end - start)) -lt $best ]]; then
             best=$((end - start))
