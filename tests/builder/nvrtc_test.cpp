@@ -582,6 +582,11 @@ TEST_CASE("a warm process maps no NVRTC, and none at all is needed then", "[nvrt
 }
 
 TEST_CASE("children forked while NVRTC compiles in another thread compile as well", "[nvrtc]") {
+#ifdef __SANITIZE_ADDRESS__
+    // GCC 12's takes none of its allocator's locks before a fork: a child may find one held.
+    std::cout << "SKIPPED: AddressSanitizer's own allocator does not outlast a fork\n";
+    return;
+#endif
     if (!find_nvrtc()) {
         return;
     }
