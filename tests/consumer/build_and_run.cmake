@@ -1,13 +1,7 @@
 # Run by ctest: configures, builds and runs a consumer's project anew.
 #   -D source=<its folder> -D folder=<scratch> -D options=<-D…;-D…> -D programs=<name;…> [-D expected=<regex>]
 cmake_minimum_required(VERSION 3.25)
-function(run output)
-  execute_process(COMMAND ${ARGN} OUTPUT_VARIABLE text ERROR_VARIABLE text RESULT_VARIABLE result)
-  if(NOT result EQUAL 0)
-    message(FATAL_ERROR "${ARGN}: ${result}\n${text}")
-  endif()
-  set(${output} "${text}" PARENT_SCOPE)
-endfunction()
+include(${CMAKE_CURRENT_LIST_DIR}/../run_command.cmake)
 
 file(REMOVE_RECURSE ${folder})
 run(ignored ${CMAKE_COMMAND} -S ${source} -B ${folder} ${options})

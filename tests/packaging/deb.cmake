@@ -1,12 +1,6 @@
 # Run by ctest: makes the .deb files of -D build=<build folder> in -D folder=<scratch>, and builds examples/embed against them.
 cmake_minimum_required(VERSION 3.25)
-function(run output)
-  execute_process(COMMAND ${ARGN} OUTPUT_VARIABLE text ERROR_VARIABLE text RESULT_VARIABLE result)
-  if(NOT result EQUAL 0)
-    message(FATAL_ERROR "${ARGN}: ${result}\n${text}")
-  endif()
-  set(${output} "${text}" PARENT_SCOPE)
-endfunction()
+include(${CMAKE_CURRENT_LIST_DIR}/../run_command.cmake)
 function(expect text regex)
   if(NOT text MATCHES "${regex}")
     message(FATAL_ERROR "${regex} is not in\n${text}")

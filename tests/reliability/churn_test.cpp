@@ -1,5 +1,6 @@
 // Suite 15: eight processes that read and write more than the cap allows. The directory never holds
 // more than the cap and what is on its way in, and nobody notices what goes.
+#include "shared_memory.hpp"
 #include "suite_record.hpp"
 
 #include <opforge/cache/cache.hpp>
@@ -13,7 +14,6 @@
 
 #include <fmt/format.h>
 
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,7 +22,6 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
-#include <new>
 #include <random>
 #include <stdexcept>
 #include <thread>
@@ -104,10 +103,8 @@ void run_churn(std::chrono::seconds duration, std::uint64_t cap, Form form) {
     const fs::path root = directory.path() / "root";
     Limits limits;
     limits.max_bytes = cap;
-    void* const memory =
-        ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    REQUIRE(memory != MAP_FAILED);
-    auto& shared = *new (memory) Shared{};
+    const SharedMemory<Shared> memory;
+    Shared& shared = *memory;
     const auto end = Clock::now() + duration;
     std::vector<pid_t> children;
     for (std::size_t i = 0; i < kProcesses; ++i) {
@@ -155,7 +152,6 @@ void run_churn(std::chrono::seconds duration, std::uint64_t cap, Form form) {
     record.note("cap", fmt::format("{} bytes", cap));
     record.note("peak", fmt::format("{} bytes", peak));
     record.check();
-    ::munmap(memory, sizeof(Shared));
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
 #include "crowd.hpp"
+#include "shared_memory.hpp"
 
 #include "support/cache_samples.hpp"
 #include "support/leave.hpp"
 
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,7 +14,6 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
-#include <new>
 #include <numeric>
 #include <random>
 #include <stdexcept>
@@ -36,27 +35,6 @@ struct Share {
     std::atomic<std::uint64_t> wrong_bytes;
     std::array<double, kMaxKeys> waits_ms;
     bool done;
-};
-
-class SharedMemory {
-public:
-    explicit SharedMemory(std::size_t shares) : size_(shares * sizeof(Share)) {
-        memory_ = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (memory_ == MAP_FAILED) {
-            throw std::bad_alloc();
-        }
-        for (std::size_t i = 0; i < shares; ++i) {
-            new (&at(i)) Share{};
-        }
-    }
-    SharedMemory(const SharedMemory&) = delete;
-    SharedMemory& operator=(const SharedMemory&) = delete;
-    ~SharedMemory() { ::munmap(memory_, size_); }
-    [[nodiscard]] Share& at(std::size_t i) const { return static_cast<Share*>(memory_)[i]; }
-
-private:
-    void* memory_ = nullptr;
-    std::size_t size_;
 };
 
 double milliseconds(Clock::duration duration) {
@@ -105,7 +83,7 @@ CrowdResult run_crowd(const std::filesystem::path& root, const CrowdPlan& plan) 
     if (plan.keys > kMaxKeys) {
         throw std::invalid_argument("run_crowd: too many keys");
     }
-    const SharedMemory memory(plan.processes);
+    const SharedMemory<Share> memory(plan.processes);
     std::array<int, 2> gate{};
     if (::pipe(gate.data()) != 0) {
         throw std::runtime_error("pipe failed");

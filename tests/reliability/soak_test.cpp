@@ -1,6 +1,7 @@
 // Suite 21: processes that do everything at once to one directory, while they are killed, their
 // calls fail, and somebody damages entries. An oracle knows what each answer has to be.
 #include "random_faults.hpp"
+#include "shared_memory.hpp"
 #include "suite_record.hpp"
 
 #include <opforge/cache/cache.hpp>
@@ -13,7 +14,6 @@
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,7 +23,6 @@
 #include <csignal>
 #include <cstring>
 #include <exception>
-#include <new>
 #include <random>
 #include <thread>
 #include <vector>
@@ -170,13 +169,7 @@ void work(const fs::path& root, std::uint64_t seed, Share& share) {
 class Workers {
 public:
     Workers(const fs::path& root, std::uint64_t seed) : root_(root), random_(seed) {
-        memory_ = ::mmap(nullptr, kWorkers * sizeof(Share), PROT_READ | PROT_WRITE,
-                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (memory_ == MAP_FAILED) {
-            throw std::bad_alloc();
-        }
         for (std::size_t i = 0; i < kWorkers; ++i) {
-            new (&share(i)) Share{};
             start(i);
         }
     }
@@ -186,9 +179,8 @@ public:
         for (std::size_t i = 0; i < kWorkers; ++i) {
             static_cast<void>(end(i));
         }
-        ::munmap(memory_, kWorkers * sizeof(Share));
     }
-    Share& share(std::size_t i) { return static_cast<Share*>(memory_)[i]; }
+    Share& share(std::size_t i) { return memory_.at(i); }
     /// Kills one and starts another in its place; what ended it, where that was not the kill.
     std::string kill_one() {
         const std::size_t victim = random_() % kWorkers;
@@ -224,7 +216,7 @@ private:
 
     fs::path root_;
     std::mt19937_64 random_;
-    void* memory_ = nullptr;
+    SharedMemory<Share> memory_{kWorkers};
     std::array<pid_t, kWorkers> children_{};
 };
 

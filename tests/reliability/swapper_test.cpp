@@ -1,5 +1,6 @@
 // Suite 11: a process that keeps putting a link to the intruder's copy in the place of a file or a
 // directory and back, while others read and write. The copy is never opened.
+#include "shared_memory.hpp"
 #include "suite_record.hpp"
 
 #include <opforge/cache/cache.hpp>
@@ -12,7 +13,6 @@
 
 #include <fcntl.h>
 #include <sys/inotify.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,7 +21,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <new>
 #include <stdexcept>
 
 using namespace opforge;
@@ -121,9 +120,8 @@ void swap_for(std::chrono::milliseconds duration, const Target& target, SuiteRec
     } else {
         fs::create_symlink(copy, link);
     }
-    void* const memory =
-        ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    auto& swaps = *new (memory) std::atomic<std::uint64_t>(0);
+    const SharedMemory<std::atomic<std::uint64_t>> memory;
+    std::atomic<std::uint64_t>& swaps = *memory;
     const OpenWatch watch(outside);
     const pid_t swapper = start_swapper(place, link, swaps);
     const auto end = std::chrono::steady_clock::now() + duration;
@@ -162,7 +160,6 @@ void swap_for(std::chrono::milliseconds duration, const Target& target, SuiteRec
     }
     record.visit(swaps);
     record.count("served in between", served);
-    ::munmap(memory, 4096);
 }
 
 void run_swapper(std::chrono::milliseconds duration, Form form) {
