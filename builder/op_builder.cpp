@@ -1,3 +1,4 @@
+#include "context_defaults.hpp"
 #include "kept_code.hpp"
 #include "opened_device.hpp"
 
@@ -354,10 +355,8 @@ struct OpBuilder::Implementation {
 
     // What was asked for, whatever comes of it: the target that a prewarm for the device builds.
     void note_asked(const ProgramSpec& spec, const DeviceFacts& facts) const {
-        for (const Target& best : candidates(facts, spec.wants)) {
-            note_in_profile({builder.name(), spec.name, best});
-            return;
-        }
+        // Never empty for a device that is not too old.
+        note_in_profile({builder.name(), spec.name, candidates(facts, spec.wants).front()});
     }
 
     static std::string memo_key(const std::string& program, const DeviceFacts& facts) {
@@ -490,12 +489,7 @@ struct OpBuilder::Implementation {
 OpBuilder::OpBuilder(BuilderContext context)
     : context_(std::move(context)), implementation_(std::make_unique<Implementation>(*this)) {
     warn_of_unknown_variables();
-    if (!context_.cache) {
-        context_.cache = cache::process_cache();
-    }
-    if (!context_.compiler) {
-        context_.compiler = nvrtc_compiler(context_.cache->root().path);
-    }
+    context_ = with_defaults(std::move(context_));
     if (!context_.keep_directory) {
         if (auto directory = environment("OPFORGE_KEEP_DIR")) {
             context_.keep_directory = *std::move(directory);

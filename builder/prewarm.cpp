@@ -1,6 +1,7 @@
 #include <opforge/builder/prewarm.hpp>
 
 #include "compile_times.hpp"
+#include "context_defaults.hpp"
 #include "prewarm_ledger.hpp"
 #include "worker_lanes.hpp"
 
@@ -15,16 +16,6 @@
 
 namespace opforge::builder {
 namespace {
-
-BuilderContext with_defaults(BuilderContext context) {
-    if (!context.cache) {
-        context.cache = cache::process_cache();
-    }
-    if (!context.compiler) {
-        context.compiler = nvrtc_compiler(context.cache->root().path);
-    }
-    return context;
-}
 
 class Run {
 public:

@@ -240,17 +240,18 @@ public:
     std::vector<std::string> list(int directory) override {
         // A second open file description: the position of `directory` itself stays where it is.
         const int own = open_directory(directory, ".");
-        int interruptions = 0;
-        std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(own), &::closedir);
-        while (!stream && errno == EINTR && ++interruptions <= kMaxInterruptions) {
-            stream.reset(::fdopendir(own));
-        }
-        if (!stream) {
-            const int saved = errno;
+        std::unique_ptr<DIR, int (*)(DIR*)> stream(nullptr, &::closedir);
+        try {
+            retried("fdopendir", [&] {
+                stream.reset(::fdopendir(own));
+                return stream ? 0 : -1;
+            });
+        } catch (const std::system_error&) {
             ::close(own);
-            fail("fdopendir", saved);
+            throw;
         }
         std::vector<std::string> names;
+        int interruptions = 0;
         for (;;) {
             errno = 0;
             const dirent* entry = ::readdir(stream.get());
