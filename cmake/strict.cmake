@@ -12,6 +12,12 @@ if(OPFORGE_WERROR)
   target_compile_options(opforge_strict INTERFACE -Werror)
 endif()
 
+# opforge_compile_fast(<target>): less optimization in a release build of what is built more often than it runs. A third of its
+# time to compile.
+function(opforge_compile_fast target)
+  target_compile_options(${target} PRIVATE $<$<AND:$<CONFIG:Release>,$<CXX_COMPILER_ID:GNU,Clang>>:-O1>)
+endfunction()
+
 set(OPFORGE_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize takes them (address,undefined or thread)")
 if(OPFORGE_SANITIZE)
   add_compile_options(-fsanitize=${OPFORGE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
