@@ -18,6 +18,13 @@ std::string_view as_text(const Bytes& bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+// What a file call gives for a path that is not there advises on the cache's own directory.
+std::string not_there(const std::filesystem::path& root) {
+    return fmt::format("open {}: it, or its folder {}, is not there; put a layer there (`opforge "
+                       "cache seal` makes one), or take it out of OPFORGE_LAYERS",
+                       root.string(), kVersionFolder);
+}
+
 }  // namespace
 
 std::shared_ptr<const DigestList> read_digest_list(FileSystem& files,
@@ -65,7 +72,7 @@ void Layer::open() {
     }
     if (const auto judgement = judge(
             [&] { list_ = read_digest_list(files_, spec_.path, spec_.shared, spec_.sha256); })) {
-        fault_ = judgement->reason;
+        fault_ = judgement->refusal == Refusal::absent ? not_there(spec_.path) : judgement->reason;
         return;
     }
     StoreOptions options;

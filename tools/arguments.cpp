@@ -32,7 +32,7 @@ void add_common_options(CLI::App& app, Session& session) {
     app.add_flag("--json", session.json, "One JSON object on standard output, nothing else there")
         ->group(kCommonOptions);
     app.add_option("--cache-dir", session.cache_dir,
-                   "Cache folder, absolute (else OPFORGE_CACHE_DIR, XDG_CACHE_HOME, HOME)")
+                   "Cache folder (else OPFORGE_CACHE_DIR, XDG_CACHE_HOME, HOME)")
         ->option_text("DIR")
         ->check(is_value)
         ->group(kCommonOptions);

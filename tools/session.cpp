@@ -2,12 +2,15 @@
 
 #include <unistd.h>
 
+#include <filesystem>
+
 namespace opforge::tools {
 
 cache::CacheOptions Session::cache_options() const {
     cache::CacheOptions options;
     if (!cache_dir.empty()) {
-        options.directory = cache_dir;
+        // A relative path is meant from where the user stands; workers and messages need the whole.
+        options.directory = std::filesystem::absolute(cache_dir);
     }
     return options;
 }

@@ -226,6 +226,17 @@ TEST_CASE("a layer that is missing, foreign or broken is passed over with one wa
                                       Catch::Contains(cache.statistics().layers[0].fault));
 }
 
+TEST_CASE("a layer that is not there is told from the cache's own directory", "[layers]") {
+    const Layered layered;
+    const test::LogCapture log;
+    const std::filesystem::path missing = layered.layer() / "elsewhere";
+    Cache cache(layered.options({{missing}}));
+    CHECK_FALSE(cache.find(lookup("one")).entry);
+    const std::string fault = cache.statistics().layers[0].fault;
+    CHECK_THAT(fault, Catch::Contains(missing.string()) && Catch::Contains("OPFORGE_LAYERS") &&
+                          !Catch::Contains("OPFORGE_CACHE_DIR"));
+}
+
 TEST_CASE("a layer of another user's serves where it is declared shared, and only there",
           "[layers]") {
     if (!is_root()) {

@@ -1,4 +1,5 @@
 #include "opforge_program.hpp"
+#include "support/child_process.hpp"
 
 #include <opforge/base/bytes.hpp>
 #include <opforge/cache/directory_store.hpp>
@@ -43,6 +44,18 @@ TEST_CASE("an empty cache lists and verifies as empty, and is not created", "[to
     CHECK(list.data().at("root") == program.cache_root().string());
     CHECK(program.ask({"cache", "verify"}).exit_code == 0);
     CHECK_FALSE(std::filesystem::exists(program.cache_root()));
+}
+
+TEST_CASE("a relative cache folder is taken from where the user stands", "[tools]") {
+    const OpforgeProgram program;
+    static_cast<void>(publish(program.folder() / "kernels", "first"));
+    const auto list =
+        run_program({"/bin/sh", "-c", "cd \"$1\" && \"$2\" cache list --json --cache-dir kernels",
+                     "sh", program.folder().string(), OPFORGE_PROGRAM});
+    REQUIRE(list.exit_code == 0);
+    const tools::Json answer = tools::Json::parse(list.output);
+    CHECK(answer.at("data").at("root") == (program.folder() / "kernels").string());
+    CHECK(answer.at("data").at("entries").size() == 1);
 }
 
 TEST_CASE("list, show and verify tell of the entries", "[tools]") {

@@ -103,7 +103,6 @@ TEST_CASE("a usage error is exit code 2, says what was meant, and fits the envel
                Contains("cuda:N"));
     CHECK_THAT(complaint({"report", "--log-level", "loud"}), Contains("warning"));
     CHECK_THAT(complaint({"report", "extra"}), Contains("unexpected argument \"extra\""));
-    CHECK_THAT(complaint({"cache", "list", "--cache-dir", "relative"}), Contains("relative"));
     CHECK_THAT(complaint({"prewarm", "--arch", "sm_1x"}), Contains("sm_1x"));
     CHECK_THAT(complaint({"prewarm", "--arch", "sm_90", "--ops", "quantiser"}),
                Contains("quantizer"));
