@@ -245,7 +245,7 @@ TEST_CASE("a layer of another user's serves where it is declared shared, and onl
     const Layered layered;
     const test::LogCapture log;
     // 65534 is what root looks like in a rootless user namespace.
-    const uid_t owner = GENERATE(kStranger, uid_t{65534});
+    const uid_t owner = GENERATE(as<uid_t>{}, kStranger, 65534);
     change_all(layered.layer(), owner, 02775, 0664);
     Cache undeclared(layered.options());
     CHECK_FALSE(undeclared.find(lookup("one")).entry);
