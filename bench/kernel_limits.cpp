@@ -180,8 +180,11 @@ std::string limits_table(const json& limits) {
                              fmt::format("{} of {}", limit.at("failing").get<std::int64_t>(),
                                          limit.at("cells").get<std::int64_t>()),
                              limit.at("holds").get<bool>() ? "yes" : "no");
+        if (!limit.at("holds").get<bool>()) {
+            failing += fmt::format("{}:\n", name);
+        }
         for (const json& cell : limit.at("failing_cells")) {
-            failing += fmt::format("  {}  ({})\n", cell.get<std::string>(), name);
+            failing += fmt::format("  {}\n", cell.get<std::string>());
         }
     }
     return failing.empty() ? table : table + "\nCells that miss a limit:\n" + failing;
