@@ -4,13 +4,17 @@
 
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
 
 namespace opforge::bench {
 namespace {
 
 using driver::StreamHandle;
 
+constexpr std::int64_t kKi = std::int64_t{1} << 10U;
 constexpr std::int64_t kMi = std::int64_t{1} << 20U;
 constexpr Device kDevice{Device::Kind::cuda, 0};
 
@@ -119,14 +123,12 @@ Cell swizzle_cell(const Settings& of, bool feedback) {
     cell.run = [of, groups, feedback](const CellMemory& memory, StreamHandle stream) {
         const OpOptions call = options(stream, codes(memory.output, of, of.elements),
                                        records(memory.records, of, groups));
-        constexpr std::int64_t kNodes = 2;
-        constexpr std::int64_t kDevices = 8;
         if (feedback) {
             loco_swizzle_quant(values(memory.input, of), values(memory.error, of), 0.8F, groups,
-                               of.bits, of.type, 1, kNodes, kDevices, call);
+                               of.bits, of.type, 1, kSwizzleNodes, kSwizzleDevices, call);
         } else {
-            swizzle_quant(values(memory.input, of), groups, of.bits, of.type, 1, kNodes, kDevices,
-                          call);
+            swizzle_quant(values(memory.input, of), groups, of.bits, of.type, 1, kSwizzleNodes,
+                          kSwizzleDevices, call);
         }
     };
     return cell;
@@ -159,24 +161,71 @@ Cell reduction_cell(const Settings& of, bool feedback) {
     return cell;
 }
 
+std::int64_t values_in(std::int64_t mebibytes, Dtype dtype) {
+    return mebibytes * kMi / static_cast<std::int64_t>(runtime::size_bytes(dtype));
+}
+
+/// Sizes of groups by sizes of tensors, in values.
+using Shapes = std::map<std::int64_t, std::set<std::int64_t>>;
+
+Shapes ds_quantizer_shapes(Dtype dtype, bool thorough) {
+    Shapes shapes;
+    for (const std::int64_t elements : {64 * kMi, 16 * kMi, kMi, 64 * kKi, 4 * kKi}) {
+        if (!thorough && elements != 64 * kMi) {
+            continue;
+        }
+        std::set<std::int64_t>& sizes = shapes[elements];
+        for (std::int64_t size = 16; size <= elements; size *= thorough ? 2 : 4) {
+            sizes.insert(size);
+        }
+        sizes.insert(std::min(elements, 128 * kKi));
+    }
+    for (const std::int64_t mebibytes : {2, 8, 32, 64, 128, 256}) {
+        const std::int64_t elements = values_in(mebibytes, dtype);
+        shapes[elements].insert(elements);
+    }
+    for (const std::int64_t mebibytes : {2, 4, 8, 16, 32}) {
+        shapes[values_in(128, dtype)].insert(values_in(mebibytes, dtype));
+    }
+    return shapes;
+}
+
 void add_ds_quantizer(std::vector<Cell>& to, bool thorough) {
     for (const Dtype dtype : {Dtype::float16, Dtype::bfloat16, Dtype::float32}) {
+        if (!thorough && dtype == Dtype::bfloat16) {
+            continue;
+        }
         for (const auto type : {QuantizationType::symmetric, QuantizationType::asymmetric}) {
             for (const bool stochastic : {false, true}) {
-                for (const std::int64_t elements : {64 * kMi, 16 * kMi, kMi, kMi / 256}) {
-                    const bool common = dtype != Dtype::bfloat16 && elements == 64 * kMi;
-                    if (!thorough && !common) {
-                        continue;
-                    }
-                    for (std::int64_t size = 16; size <= elements; size *= 4) {
+                for (const auto& [elements, sizes] : ds_quantizer_shapes(dtype, thorough)) {
+                    for (const std::int64_t size : sizes) {
                         to.push_back(
                             ds_quantizer_cell({dtype, 8, type, stochastic, size, elements, 1}));
                     }
-                    to.push_back(ds_quantizer_cell({dtype, 4, type, stochastic, 128, elements, 1}));
-                    to.push_back(
-                        ds_quantizer_cell({dtype, 8, type, stochastic, elements, elements, 1}));
+                }
+                // One kernel serves every width, which it is told.
+                to.push_back(ds_quantizer_cell({dtype, 4, type, stochastic, 128, 64 * kMi, 1}));
+                for (const int bits : {2, 3, 4, 6, 12, 16}) {
+                    for (const std::int64_t size : {256L, 4 * kKi, 64 * kKi}) {
+                        if (thorough) {
+                            to.push_back(ds_quantizer_cell(
+                                {dtype, bits, type, stochastic, size, 64 * kMi, 1}));
+                        }
+                    }
                 }
             }
+        }
+    }
+}
+
+void add_smaller_tensors(std::vector<Cell>& to, Settings of) {
+    for (const std::int64_t elements : {4 * kKi, 64 * kKi, kMi, 16 * kMi}) {
+        of.elements = elements;
+        to.push_back(quantize_cell(of));
+        to.push_back(dequantize_cell(of));
+        if (of.bits != 2 && elements >= kMi) {  // groups for sixteen devices
+            to.push_back(swizzle_cell(of, false));
+            to.push_back(swizzle_cell(of, true));
         }
     }
 }
@@ -199,8 +248,17 @@ void add_codes(std::vector<Cell>& to, bool thorough) {
                         to.push_back(swizzle_cell(of, true));
                     }
                 }
+                if (thorough) {
+                    add_smaller_tensors(to, {dtype, bits, type, false, 2048, kMi, 1});
+                }
                 if (bits == 2 || (!thorough && dtype == Dtype::bfloat16)) {
                     continue;
+                }
+                if (dtype == Dtype::float16) {
+                    for (const std::int64_t devices : {2, 4, 8, 16}) {
+                        to.push_back(reduction_cell(
+                            {dtype, bits, type, false, 2048, 256 * kMi, devices}, false));
+                    }
                 }
                 for (const std::int64_t devices : {2, 4, 8, 16}) {
                     const Settings of{dtype, bits, type, false, 2048, elements, devices};
@@ -224,10 +282,77 @@ std::string Cell::name() const {
                        devices > 1 ? fmt::format(" from {} devices", devices) : "");
 }
 
+nlohmann::json describe(const Cell& cell) {
+    return {{"name", cell.name()},
+            {"op", cell.op},
+            {"dtype", cell.dtype},
+            {"bits", cell.bits},
+            {"type", cell.type},
+            {"rounding", cell.stochastic ? "stochastic" : "nearest"},
+            {"group_size", cell.group_size},
+            {"elements", cell.elements},
+            {"devices", cell.devices},
+            {"bytes", cell.bytes}};
+}
+
 std::vector<Cell> all_cells(bool thorough) {
     std::vector<Cell> cells;
     add_ds_quantizer(cells, thorough);
     add_codes(cells, thorough);
+    return cells;
+}
+
+std::vector<Cell> replay_cells() {
+    std::vector<Cell> cells;
+    for (const Dtype dtype : {Dtype::float16, Dtype::bfloat16, Dtype::float32}) {
+        for (const auto type : {QuantizationType::symmetric, QuantizationType::asymmetric}) {
+            for (const bool stochastic : {false, true}) {
+                for (const std::int64_t elements : {4 * kKi, 16 * kKi, 64 * kKi, 256 * kKi, kMi}) {
+                    for (const std::int64_t size : {16L, 128L, 1 * kKi, 4 * kKi, 16 * kKi}) {
+                        if (size <= elements) {
+                            cells.push_back(
+                                ds_quantizer_cell({dtype, 8, type, stochastic, size, elements, 1}));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    return cells;
+}
+
+std::vector<Cell> baseline_cells() {
+    std::vector<Cell> cells;
+    const auto fake = [&](Dtype dtype, QuantizationType type, bool stochastic, std::int64_t size) {
+        cells.push_back(ds_quantizer_cell({dtype, 8, type, stochastic, size, 64 * kMi, 1}));
+    };
+    constexpr auto kSymmetric = QuantizationType::symmetric;
+    constexpr auto kAsymmetric = QuantizationType::asymmetric;
+    for (const std::int64_t size :
+         {64L, 128L, 256L, 1 * kKi, 4 * kKi, 16 * kKi, 64 * kKi, kMi, 64 * kMi}) {
+        fake(Dtype::float16, kSymmetric, false, size);
+        fake(Dtype::float16, kAsymmetric, false, size);
+        fake(Dtype::float16, kSymmetric, true, size);
+    }
+    for (const std::int64_t size : {256L, 4 * kKi}) {
+        fake(Dtype::float16, kAsymmetric, true, size);
+        fake(Dtype::float32, kSymmetric, false, size);
+        fake(Dtype::float32, kAsymmetric, false, size);
+        fake(Dtype::float32, kSymmetric, true, size);
+    }
+    for (const int bits : {8, 4}) {
+        Settings of{Dtype::float16, bits, kSymmetric, false, 2048, 64 * kMi, 1};
+        cells.push_back(quantize_cell(of));
+        cells.push_back(dequantize_cell(of));
+        cells.push_back(swizzle_cell(of, false));
+        cells.push_back(swizzle_cell(of, true));
+        of.dtype = Dtype::float32;
+        cells.push_back(dequantize_cell(of));
+        of.dtype = Dtype::float16;
+        of.devices = 8;
+        cells.push_back(reduction_cell(of, false));
+        cells.push_back(reduction_cell(of, true));
+    }
     return cells;
 }
 

@@ -3,12 +3,18 @@
 
 #include <opforge/driver/cuda_types.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
 
 namespace opforge::bench {
+
+/// Of every swizzle: pipelined once, over so many nodes of so many devices.
+inline constexpr int kSwizzleNodes = 2;
+inline constexpr int kSwizzleDevices = 8;
 
 /// Device memory that all cells share, large enough for any of them.
 struct CellMemory {
@@ -18,6 +24,7 @@ struct CellMemory {
     void* codes = nullptr;    // of a dequantizer or a reduction
     void* params = nullptr;   // records read
     void* records = nullptr;  // records written
+    void* peer = nullptr;     // values that a peer quantizes in place, as large as any input
 };
 
 struct Cell {
@@ -36,7 +43,17 @@ struct Cell {
     [[nodiscard]] std::string name() const;
 };
 
+/// What a figure is about: the cell's name and each of its fields.
+[[nodiscard]] nlohmann::json describe(const Cell& cell);
+
 /// @param thorough every combination, else the ones that tell the most
 [[nodiscard]] std::vector<Cell> all_cells(bool thorough);
+
+/// ds_quantizer on tensors of 4 Ki to 1 Mi values in groups of at most 16 Ki: what a launch costs
+/// beyond its bytes.
+[[nodiscard]] std::vector<Cell> replay_cells();
+
+/// Those that DeepSpeed and torch.compile are measured in too, 64 Mi values each.
+[[nodiscard]] std::vector<Cell> baseline_cells();
 
 }  // namespace opforge::bench

@@ -1,26 +1,29 @@
 // opforge-bench-kernels: the speed of every op as a share of a copy kernel's that moves the same
 // total of bytes, the two taking turns in one run. Before every timed launch L2 is filled with
-// other data. A share is the median over the rounds of copy time / op time of one round.
+// other data. A share is the median over the rounds of copy time / op time of one round. Beside
+// that: small tensors in replayed graphs, the peers that are there, and what of the limits holds.
+#include "graph_replay.hpp"
 #include "kernel_cells.hpp"
+#include "kernel_limits.hpp"
+#include "kernel_peers.hpp"
+#include "kernel_picture.hpp"
+#include "kernel_timing.hpp"
 #include "machine.hpp"
 #include "program.hpp"
-#include "statistics.hpp"
 
-#include <opforge/builder/op_builder.hpp>
 #include <opforge/driver/context.hpp>
 #include <opforge/driver/device.hpp>
-#include <opforge/driver/device_buffer.hpp>
-#include <opforge/driver/errors.hpp>
-#include <opforge/driver/launch.hpp>
-#include <opforge/driver/stream.hpp>
-#include <opforge/embedded/opforge_bench_kernel_sources.hpp>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdint>
+#include <cstdio>
+#include <exception>
 #include <filesystem>
+#include <fstream>
+#include <functional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -29,171 +32,190 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kMi = std::size_t{1} << 20U;
-constexpr std::size_t kLargest = 256 * kMi;  // 64 Mi values of fp32
-constexpr std::size_t kFlush = 256 * kMi;    // several times any L2
-constexpr int kWarmUps = 2;
+constexpr int kLeastReplays = 21;  // short, and their differences are small
 
-/// The copy kernel as an op of its own, through the same builder and cache as the quantizer.
-class CopyBuilder : public builder::OpBuilder {
-public:
-    [[nodiscard]] std::string name() const override { return "bench_copy"; }
-    [[nodiscard]] std::vector<builder::ProgramSpec> programs() const override {
-        builder::ProgramSpec spec;
-        spec.name = "copy";
-        spec.source = "copy.cu";
-        spec.kernels = {"opforge_bench_copy"};
-        return {spec};
-    }
-    [[nodiscard]] const EmbeddedSources& embedded() const override { return kernel_text(); }
-};
-
-class Bench {
-public:
-    explicit Bench(const driver::DriverApi& api)
-        : api_(&api), copy_(CopyBuilder().load_program(0, "copy")), stream_(api), start_(api),
-          end_(api), flush_(api, kFlush), from_(api, 3 * kLargest), to_(api, 2 * kLargest),
-          records_(api, 128 * kMi) {
-        fill();
-        memory_.input = from_.data();
-        memory_.codes = from_.data();
-        memory_.error = static_cast<std::byte*>(from_.data()) + kLargest;
-        memory_.output = to_.data();
-        memory_.params = static_cast<std::byte*>(records_.data());
-        memory_.records = static_cast<std::byte*>(records_.data()) + 64 * kMi;
-    }
-
-    json measure(const Cell& cell, int rounds) {
-        for (int i = 0; i < kWarmUps; ++i) {
-            cell.run(memory_, stream_.handle());
-            copy(cell.bytes);
-        }
-        std::vector<double> shares;
-        std::vector<double> op_times;
-        std::vector<double> copy_times;
-        for (int i = 0; i < rounds; ++i) {
-            const double copied = time([&] { copy(cell.bytes); });
-            const double done = time([&] { cell.run(memory_, stream_.handle()); });
-            shares.push_back(copied / done);
-            op_times.push_back(done);
-            copy_times.push_back(copied);
-        }
-        const Summary share = summarise(shares);
-        const double microseconds = summarise(op_times).median;
-        return {{"op", cell.op},
-                {"dtype", cell.dtype},
-                {"bits", cell.bits},
-                {"type", cell.type},
-                {"rounding", cell.stochastic ? "stochastic" : "nearest"},
-                {"group_size", cell.group_size},
-                {"elements", cell.elements},
-                {"devices", cell.devices},
-                {"bytes", cell.bytes},
-                {"microseconds", microseconds},
-                {"copy_microseconds", summarise(copy_times).median},
-                {"terabytes_a_second", cell.bytes / microseconds / 1e6},
-                {"share_of_copy", share.median},
-                {"share_smallest", share.smallest},
-                {"share_largest", share.largest}};
-    }
-
-private:
-    /// Finite values of all magnitudes up to 1, as fp16, bf16 and fp32 alike.
-    void fill() {
-        std::vector<std::byte> block(64 * kMi);
-        std::uint64_t state = 1;
-        for (std::size_t i = 0; i + 4 <= block.size(); i += 4) {
-            state = state * 6364136223846793005U + 1442695040888963407U;
-            const std::uint32_t bits = static_cast<std::uint32_t>(state >> 33U) & 0xb7ffb7ffU;
-            for (unsigned k = 0; k < 4; ++k) {
-                block[i + k] = static_cast<std::byte>(bits >> (8 * k));
-            }
-        }
-        for (std::size_t at = 0; at < from_.size_bytes(); at += block.size()) {
-            from_.upload(block, at);
-        }
-        for (std::size_t at = 0; at < records_.size_bytes(); at += block.size()) {
-            records_.upload(block, at);
-        }
-    }
-
-    /// Reads half of the bytes and writes as many.
-    void copy(double bytes) {
-        const auto count = static_cast<long long>(bytes / 2 / 16);
-        driver::DevicePointer input = from_.address();
-        driver::DevicePointer output = to_.address();
-        long long vectors = count;
-        void* arguments[] = {&input, &output, &vectors};
-        const auto blocks = static_cast<std::uint32_t>(std::max(1LL, (count + 1023) / 1024));
-        driver::launch(*api_, copy_->kernel("opforge_bench_copy"),
-                       {.grid_x = blocks, .block_x = 256}, stream_.handle(), arguments, "copy");
-    }
-
-    template <class Act>
-    double time(Act act) {
-        driver::check(
-            *api_, api_->fill_async(flush_.address(), 0x5a, flush_.size_bytes(), stream_.handle()),
-            "cuMemsetD8Async");
-        start_.record(stream_.handle());
-        act();
-        end_.record(stream_.handle());
-        end_.synchronize();
-        return static_cast<double>(end_.since(start_).count()) * 1000.0;
-    }
-
-    const driver::DriverApi* api_;
-    std::shared_ptr<const builder::LoadedProgram> copy_;
-    driver::Stream stream_;
-    driver::Event start_;
-    driver::Event end_;
-    driver::DeviceBuffer flush_;
-    driver::DeviceBuffer from_;
-    driver::DeviceBuffer to_;
-    driver::DeviceBuffer records_;
-    CellMemory memory_;
-};
-
-int run(int count, char** arguments) {
-    CLI::App app{"The speed of every op, as a share of a copy kernel's of the same bytes"};
+struct Settings {
     bool thorough = false;
     int rounds = 7;
     std::string filter;
     std::filesystem::path json_file;
-    app.add_flag("--thorough", thorough, "Every combination, not only those that tell the most");
-    app.add_option("-r,--rounds", rounds)->check(CLI::Range(5, 10000))->capture_default_str();
-    app.add_option("--filter", filter, "Only cells whose name has this in it");
-    app.add_option("--json", json_file, "Also write every value to this file");
-    CLI11_PARSE(app, count, arguments);
+    std::filesystem::path svg_file;
+    std::filesystem::path from;
+    std::filesystem::path deepspeed;
+    TorchPeer torch{.python = "python3", .script = {}};
+};
 
+/// The entries of the cells that match; one that fails is told on standard error and left out.
+class Series {
+public:
+    Series(const Settings& settings, std::size_t& failures)
+        : filter_(settings.filter), failures_(&failures) {}
+
+    json measure(const std::vector<Cell>& cells, const std::function<json(const Cell&)>& one,
+                 const std::function<void(const Cell&, const json&)>& print) {
+        json results = json::array();
+        int in_a_row = 0;
+        for (const Cell& cell : cells) {
+            if (cell.name().find(filter_) == std::string::npos) {
+                continue;
+            }
+            try {
+                json result = one(cell);
+                print(cell, result);
+                results.push_back(std::move(result));
+                in_a_row = 0;
+            } catch (const std::exception& error) {
+                fmt::print(stderr, "opforge-bench-kernels: {}: {}\n", cell.name(), error.what());
+                ++*failures_;
+                if (++in_a_row == kMostInARow) {
+                    fmt::print(stderr, "opforge-bench-kernels: the rest of these is left out\n");
+                    break;
+                }
+            }
+        }
+        std::fflush(stdout);
+        return results;
+    }
+
+private:
+    // After an error of the device itself, every later call fails.
+    static constexpr int kMostInARow = 8;
+    std::string filter_;
+    std::size_t* failures_;
+};
+
+json measure_cells(KernelTiming& timing, const Settings& settings, Series& series) {
+    fmt::print("{:62} {:>9} {:>6} {:>7} {:>13}\n", "cell", "us", "TB/s", "of copy", "spread");
+    return series.measure(
+        all_cells(settings.thorough),
+        [&](const Cell& cell) { return measure(timing, cell, settings.rounds); },
+        [](const Cell& cell, const json& result) {
+            fmt::print("{:62} {:9.1f} {:6.2f} {:7.2f}   {:.2f} - {:.2f}\n", cell.name(),
+                       result.at("microseconds").get<double>(),
+                       result.at("terabytes_a_second").get<double>(),
+                       result.at("share_of_copy").get<double>(),
+                       result.at("share_smallest").get<double>(),
+                       result.at("share_largest").get<double>());
+        });
+}
+
+json measure_replays(KernelTiming& timing, const Settings& settings, Series& series) {
+    fmt::print("\n{:62} {:>9} {:>9} {:>9} {:>15}\n", "replayed in a graph, L2 warm: us a launch",
+               "op", "copy", "beyond", "spread");
+    return series.measure(
+        replay_cells(),
+        [&](const Cell& cell) {
+            return measure_replay(timing, cell, std::max(settings.rounds, kLeastReplays));
+        },
+        [](const Cell& cell, const json& result) {
+            fmt::print("{:62} {:9.2f} {:9.2f} {:9.2f}   {:5.2f} - {:5.2f}\n", cell.name(),
+                       result.at("microseconds").get<double>(),
+                       result.at("copy_microseconds").get<double>(),
+                       result.at("beyond_copy_microseconds").get<double>(),
+                       result.at("beyond_smallest").get<double>(),
+                       result.at("beyond_largest").get<double>());
+        });
+}
+
+json peers_of(KernelTiming& timing, const Settings& settings) {
+    PeerSettings peers;
+    peers.deepspeed = settings.deepspeed;
+    peers.filter = settings.filter;
+    peers.rounds = settings.rounds;
+    if (!settings.torch.script.empty()) {
+        peers.torch = settings.torch;
+        peers.torch->rounds = settings.rounds;
+    }
+    json results = measure_peers(timing, peers);
+    fmt::print("\n{}", peers_table(results));
+    return results;
+}
+
+/// Limits, files: all that needs no GPU.
+void finish(json& figures, const Settings& settings) {
+    figures["limits"] = kernel_limits(figures);
+    fmt::print("\n{}", limits_table(figures.at("limits")));
+    write_figures(settings.json_file, figures.dump(1));
+    if (!settings.svg_file.empty()) {
+        write_figures(settings.svg_file, kernel_picture(figures));
+    }
+}
+
+json read_figures(const std::filesystem::path& path) {
+    std::ifstream file(path);
+    json figures = json::parse(file, nullptr, false);
+    if (!figures.is_object() || !figures.contains("cells")) {
+        throw std::runtime_error(fmt::format(
+            "read {}: not the JSON of a run; make one with --json FILE", path.string()));
+    }
+    return figures;
+}
+
+int measure_all(const Settings& settings) {
     const driver::DriverApi& api = driver::real_driver();
     const driver::DeviceInfo device = driver::device_info(api, 0);
     const driver::ScopedContext current(api, driver::primary_context(api, 0));
-    const json machine = describe_machine();
+    json figures{{"schema", 1},
+                 {"benchmark", "kernels"},
+                 {"machine", describe_machine()},
+                 {"device", device.name},
+                 {"rounds", settings.rounds}};
     fmt::print(
         "opforge kernels on {}; {} rounds, copy and op taking turns, L2 flushed before each\n",
-        device.name, rounds);
-    fmt::print("{:62} {:>9} {:>6} {:>7} {:>13}\n", "cell", "us", "TB/s", "of copy", "spread");
-    Bench bench(api);
-    json cells = json::array();
-    for (const Cell& cell : all_cells(thorough)) {
-        if (cell.name().find(filter) == std::string::npos) {
-            continue;
-        }
-        json result = bench.measure(cell, rounds);
-        fmt::print(
-            "{:62} {:9.1f} {:6.2f} {:7.2f}   {:.2f} - {:.2f}\n", cell.name(),
-            result.at("microseconds").get<double>(), result.at("terabytes_a_second").get<double>(),
-            result.at("share_of_copy").get<double>(), result.at("share_smallest").get<double>(),
-            result.at("share_largest").get<double>());
-        cells.push_back(std::move(result));
+        device.name, settings.rounds);
+    std::size_t failures = 0;
+    Series series(settings, failures);
+    KernelTiming timing(api);
+    figures["cells"] = measure_cells(timing, settings, series);
+    figures["replay"] = measure_replays(timing, settings, series);
+    if (!settings.deepspeed.empty() || !settings.torch.script.empty()) {
+        // Foreign code comes last, and what is measured is kept before it runs.
+        write_figures(settings.json_file, figures.dump(1));
+        figures["peers"] = peers_of(timing, settings);
     }
-    write_figures(json_file, json{{"benchmark", "kernels"},
-                                  {"machine", machine},
-                                  {"device", device.name},
-                                  {"rounds", rounds},
-                                  {"cells", std::move(cells)}}
-                                 .dump(1));
-    return 0;
+    finish(figures, settings);
+    if (failures > 0) {
+        fmt::print(stderr, "opforge-bench-kernels: {} cells failed\n", failures);
+    }
+    return failures > 0 ? 1 : 0;
+}
+
+int run(int count, char** arguments) {
+    CLI::App app{"The speed of every op, as a share of a copy kernel's of the same bytes"};
+    Settings settings;
+    app.add_flag("--thorough", settings.thorough,
+                 "Every combination, not only those that tell the most");
+    app.add_option("-r,--rounds", settings.rounds)
+        ->check(CLI::Range(5, 10000))
+        ->capture_default_str();
+    app.add_option("--filter", settings.filter, "Only cells whose name has this in it");
+    app.add_option("--json", settings.json_file, "Also write every value to this file");
+    app.add_option("--svg", settings.svg_file, "Also draw share of copy by group size");
+    CLI::Option* const deepspeed = app.add_option(
+        "--deepspeed", settings.deepspeed, "Peer: what bench/peers/build_deepspeed.sh has built");
+    CLI::Option* const torch =
+        app.add_option("--torch", settings.torch.script, "Peer: bench/peers/torch_compile.py")
+            ->check(CLI::ExistingFile);
+    app.add_option("--python", settings.torch.python, "The interpreter with PyTorch")
+        ->needs(torch)
+        ->capture_default_str();
+    app.add_option("--torch-seconds", settings.torch.seconds, "What torch.compile may take in all")
+        ->needs(torch)
+        ->check(CLI::Range(10, 3600))
+        ->capture_default_str();
+    app.add_option("--from", settings.from,
+                   "Measure nothing: limits and picture of an earlier run's JSON")
+        ->check(CLI::ExistingFile)
+        ->excludes(deepspeed)
+        ->excludes(torch);
+    CLI11_PARSE(app, count, arguments);
+
+    if (!settings.from.empty()) {
+        json figures = read_figures(settings.from);
+        finish(figures, settings);
+        return 0;
+    }
+    return measure_all(settings);
 }
 
 }  // namespace
