@@ -46,6 +46,8 @@ endif()
 
 option(OPFORGE_COVERAGE "Instrument for gcov" OFF)
 if(OPFORGE_COVERAGE)
-  add_compile_options(--coverage -O0 -g)
+  # Counts of several threads at once, which are negative else.
+  add_compile_options(--coverage -O0 -g -fprofile-update=atomic)
+  add_compile_definitions(OPFORGE_COVERAGE)
   add_link_options(--coverage)
 endif()

@@ -159,6 +159,7 @@ TEST_CASE("a change of any field changes both keys", "[cache_key]") {
         INFO(name);
         Request changed = request;
         change(changed);
+        CHECK_FALSE(changed == request);
         CHECK(seen.insert(want_digest(changed)).second);
         CHECK(seen.insert(full_digest(changed, toolchain)).second);
     }
@@ -222,4 +223,6 @@ TEST_CASE("a request that names no one program is an invalid argument", "[cache_
     request = full_request();
     request.options.emplace_back("\xff\xfe");
     CHECK_THROWS_WITH(want_digest(request), Catch::Contains("UTF-8"));
+    CHECK_THROWS_WITH(full_digest(full_request(), {"nvrtc", 13, 0, "\xff"}),
+                      Catch::Contains("the toolchain") && Catch::Contains("UTF-8"));
 }

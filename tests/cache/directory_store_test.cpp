@@ -199,6 +199,8 @@ TEST_CASE("quarantine moves the entry that is named, once", "[directory_store]")
     const std::string name = store.publish().filename().string();
     CHECK(store->quarantine(name));
     CHECK_FALSE(store->quarantine(name));
+    CHECK(store->leftovers().quarantined == 1);
+    CHECK(store->leftovers().staging == 0);
     CHECK(store.find().refusal == Refusal::absent);
     for (const char* bad : {"", "..", "../../etc", "manifest.json"}) {
         CHECK_THROWS_AS(store->quarantine(bad), InvalidArgument);

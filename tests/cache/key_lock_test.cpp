@@ -277,6 +277,19 @@ TEST_CASE("after two seconds a waiter tells whom it waits for, and how long it w
     CHECK(cache.counters().compiles == 0);
 }
 
+TEST_CASE("without somebody to tell, the wait is logged", "[key_lock]") {
+    const test::TemporaryDirectory directory;
+    Holder holder(directory.path());
+    const test::LogCapture log;
+    Cache cache(limited(directory.path(), 2500ms));
+    CHECK(cache.find_or_build(sample_lookup(), [] { return sample_built(); }).origin ==
+          Origin::compiled);
+    REQUIRE(log.messages().size() == 2);
+    CHECK_THAT(log.messages()[0], Catch::Contains("is being compiled by process") &&
+                                      Catch::Contains("quantizer/fake_quantize for sm_90"));
+    CHECK_THAT(log.messages()[1], Catch::Contains("now compiles it itself"));
+}
+
 TEST_CASE("a hit touches no lock", "[key_lock]") {
     const test::TemporaryDirectory directory;
     const Built built = sample_built();
@@ -311,6 +324,29 @@ TEST_CASE("on a network file system the lock is this machine's own", "[key_lock]
         locks += file.path().extension() == ".lock" ? 1 : 0;
     }
     CHECK(locks == 1);
+}
+
+TEST_CASE("where no place is local, the op is compiled without a lock and told why", "[key_lock]") {
+    const test::TemporaryDirectory directory;
+    const test::TemporaryDirectory runtime;
+    std::filesystem::permissions(runtime.path(), std::filesystem::perms(0777));
+    test::FaultyFileSystem files;
+    files.set_file_system_type(0x6969);
+    const test::ChildResult child = test::run_in_child([&](std::ostream& out) {
+        ::setenv("XDG_RUNTIME_DIR", runtime.path().c_str(), 1);
+        const test::LogCapture log;
+        Cache cache({directory.path(), false}, files);
+        static_cast<void>(cache.find_or_build(sample_lookup(), [] { return sample_built(); }));
+        out << cache.counters().lock_unavailable << cache.counters().published << '\n';
+        for (const std::string& message : log.messages()) {
+            out << message << '\n';
+        }
+    });
+    CHECK_THAT(child.output, Catch::StartsWith("11\n"));
+    CHECK_THAT(child.output, Catch::Contains("no local place serves for the lock") &&
+                                 Catch::Contains("XDG_RUNTIME_DIR") &&
+                                 Catch::Contains("its mode 0777") &&
+                                 Catch::Contains("is on a network file system"));
 }
 
 TEST_CASE("a child forked in the middle of a compile compiles for itself", "[key_lock]") {

@@ -8,6 +8,7 @@
 #include <rapidcheck.h>
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -39,6 +40,12 @@ std::string resealed(const std::string& manifest_text, std::string_view from, st
     rest.erase(seal, kSeal.size() + 64 + 2);
     text.replace(seal + kSeal.size(), 64, sha256(rest).hex());
     return text;
+}
+
+// The records of the loaded kernels, which come after the inputs' names.
+std::string kernels_of(const std::string& manifest_text) {
+    const std::size_t begin = manifest_text.find("\"kernels\":[{");
+    return manifest_text.substr(begin, manifest_text.find(']', begin) + 1 - begin);
 }
 
 std::string refusal_of(const std::string& text) {
@@ -103,6 +110,38 @@ TEST_CASE("a manifest reads back as written", "[manifest]") {
     }));
 }
 
+TEST_CASE("two manifests are equal where every field is", "[manifest]") {
+    using Change = std::function<void(Manifest&)>;
+    const std::vector<Change> changes = {
+        [](Manifest& m) { m.request.program += "x"; },
+        [](Manifest& m) { m.toolchain.name += "x"; },
+        [](Manifest& m) { ++m.toolchain.major; },
+        [](Manifest& m) { ++m.toolchain.minor; },
+        [](Manifest& m) { m.toolchain.fingerprint += "x"; },
+        [](Manifest& m) { m.artifact.kind += "x"; },
+        [](Manifest& m) { m.artifact.sha256 = sha256("other"); },
+        [](Manifest& m) { ++m.artifact.size_bytes; },
+        [](Manifest& m) { m.kernels.pop_back(); },
+        [](Manifest& m) { m.kernels[0].name += "x"; },
+        [](Manifest& m) { m.kernels[0].lowered_name += "x"; },
+        [](Manifest& m) { ++m.kernels[0].registers; },
+        [](Manifest& m) { ++m.kernels[0].static_shared_bytes; },
+        [](Manifest& m) { ++m.minimum_driver; },
+        [](Manifest& m) { ++m.compile_microseconds; },
+        [](Manifest& m) { m.compile_log += "x"; },
+        [](Manifest& m) { m.producer += "x"; },
+        [](Manifest& m) { m.extra_json = "{\"x\":1}"; },
+    };
+    const Manifest original = sample();
+    CHECK(sample() == original);
+    for (std::size_t i = 0; i < changes.size(); ++i) {
+        INFO("change " << i);
+        Manifest changed = original;
+        changes[i](changed);
+        CHECK_FALSE(changed == original);
+    }
+}
+
 TEST_CASE("unknown top-level fields of a newer writer are kept", "[manifest]") {
     Manifest manifest = sample();
     manifest.extra_json = R"({"aaa":{"deep":[1,null,true]},"zzz":"signed"})";
@@ -155,6 +194,11 @@ TEST_CASE("a manifest that lies is refused although its seal fits", "[manifest]"
              {"\"defines\":{\"OPFORGE_ASYM\":\"\"", "\"defines\":{\"OPFORGE_ASYM\":0",
               "define that is not a text"},
              {"\"kernels\":[{", "\"kernels\":[[],{", "a kernel"},
+             {kernels_of(text), "\"kernels\":{}", "not a list"},
+             {"\"options\":[\"--fmad=false\",\"--std=c++17\"]", "\"options\":7", "not a list"},
+             {"\"options\":[\"--fmad=false\",", "\"options\":[7,", "does not list texts"},
+             {"\"defines\":{\"OPFORGE_ASYM\":\"\",\"OPFORGE_BITS\":\"8\"}", "\"defines\":[]",
+              "not an object"},
              {"\"sha256\":\"", "\"sha256\":\"A", "64 lower-case hex"},
              {"\"producer\"", "\"q\"", "expected"},
          }) {

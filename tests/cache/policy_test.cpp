@@ -215,3 +215,14 @@ TEST_CASE("an entry whose log was not UTF-8 is kept and serves", "[policy]") {
     Cache next({directory.path(), false});
     CHECK(next.find(sample_lookup()).entry->manifest.compile_log == "caf\xef\xbf\xbd");
 }
+
+TEST_CASE("each policy and each origin has a name of its own", "[policy]") {
+    for (const Policy policy : {Policy::exact, Policy::compatible, Policy::offline}) {
+        CHECK(parse_policy(to_string(policy)) == policy);
+    }
+    CHECK_THROWS_WITH(parse_policy("lax"), Catch::Contains("'lax'") && Catch::Contains("offline"));
+    CHECK(to_string(Origin::memory) == "memory");
+    CHECK(to_string(Origin::layer) == "layer");
+    CHECK(to_string(Origin::user_directory) == "user_directory");
+    CHECK(to_string(Origin::compiled) == "compiled");
+}

@@ -2,6 +2,7 @@
 #include <opforge/cache/cache.hpp>
 
 #include "support/cache_samples.hpp"
+#include "support/leave.hpp"
 #include "support/temporary_directory.hpp"
 
 #include <catch2/catch.hpp>
@@ -34,7 +35,7 @@ pid_t start(const std::function<bool()>& work) {
         } catch (...) {
             good = false;
         }
-        ::_exit(good ? 0 : 1);
+        opforge::test::leave(good ? 0 : 1);
     }
     return child;
 }

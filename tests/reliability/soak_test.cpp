@@ -8,6 +8,7 @@
 #include <opforge/cache/errors.hpp>
 
 #include "support/cache_samples.hpp"
+#include "support/leave.hpp"
 #include "support/log_capture.hpp"
 #include "support/temporary_directory.hpp"
 
@@ -210,7 +211,7 @@ private:
         children_[i] = ::fork();
         if (children_[i] == 0) {
             work(root_, seed, share(i));
-            ::_exit(0);
+            leave(0);
         }
     }
 

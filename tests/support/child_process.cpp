@@ -1,4 +1,5 @@
 #include "child_process.hpp"
+#include "leave.hpp"
 
 #include <array>
 #include <sstream>
@@ -41,7 +42,7 @@ ChildResult fork_and_read(const std::function<int(int)>& in_child) {
     }
     if (child == 0) {
         ::close(ends[0]);
-        ::_exit(in_child(ends[1]));
+        leave(in_child(ends[1]));
     }
     ::close(ends[1]);
     ChildResult result;
