@@ -1,6 +1,7 @@
 #include "fake_quantize_device.hpp"
 #include "device_call.hpp"
 #include "random_arguments.hpp"
+#include "repeated_calls.hpp"
 #include "stream_boards.hpp"
 
 #include <opforge/driver/errors.hpp>
@@ -89,6 +90,7 @@ public:
         default: {
             const ProgramKernels& kernels = kernels_of(plan);
             launch(kernels, kernels.in(context_).first, plan);
+            remember(kernels, plan);
         }
         }
     }
@@ -129,6 +131,18 @@ private:
         }
     }
 
+    /// A call of one launch, without memory of the stream's, may be repeated for other addresses.
+    void remember(const ProgramKernels& kernels, const FakeQuantizePlan& plan) {
+        if (context_ == kernels.primary && arguments_.random.device_random == nullptr) {
+            remember_call(task_, module_.device().ordinal,
+                          {.api = &module_.api(),
+                           .context = context_,
+                           .kernel = kernels.functions.first,
+                           .config = prepare(plan),
+                           .arguments = arguments_});
+        }
+    }
+
     void launch_split(const FakeQuantizePlan& plan) {
         const ProgramKernels& kernels = kernels_of(plan);
         const StreamWorkspace workspace(module_, stream_, plan.workspace_bytes);
@@ -140,7 +154,11 @@ private:
     /// False where the launch was refused, and nothing was done.
     bool launch_team(const FakeQuantizePlan& plan) {
         if (plan.kernel == FakeQuantizeKernel::cluster) {
-            return try_launch(plan);
+            if (!try_launch(plan)) {
+                return false;
+            }
+            remember(kernels_of(plan), plan);
+            return true;
         }
         if (!is_capturing(module_.api(), stream_)) {
             if (const auto board = module_.boards().board(stream_, plan.rounds)) {

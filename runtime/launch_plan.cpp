@@ -16,6 +16,7 @@ constexpr std::int64_t kMaxCluster = 8;  // what every device with clusters can 
 
 constexpr std::int64_t kMaxLanes = 32;
 constexpr std::int64_t kMaxBlockChunks = 4096;  // of a block that is sure to find its group in L1
+constexpr std::int64_t kBusyThreads = 1024;     // of a multiprocessor that has enough to do
 constexpr std::int64_t kMaxGrid = 0x7fffffff;
 constexpr std::int64_t kSliceAlignment = 64;
 constexpr std::int64_t kMinSlice = 16384;  // below this a slice's launch costs more than its bytes
@@ -72,6 +73,23 @@ std::int64_t chunks_of(const FakeQuantizeShape& shape) {
     return divide_up_by_power(shape.group_size, chunk_of(shape.element_bytes));
 }
 
+/// Chunks of a thread: `most`, but fewer where a tensor is too small to give every multiprocessor a
+/// thousand threads that way. What a thread does one after the other is then all that is waited
+/// for.
+std::int64_t chunks_a_thread(const FakeQuantizeShape& shape, const PlanFacts& facts,
+                             std::int64_t most) {
+    const std::int64_t busy = multiprocessors_of(facts) * kBusyThreads;
+    if (shape.groups >= most * busy) {
+        return most;
+    }
+    const std::int64_t chunks = shape.groups * chunks_of(shape);
+    std::int64_t share = most;
+    while (share > 1 && chunks <= share / 2 * busy) {
+        share /= 2;
+    }
+    return share;
+}
+
 void keep(FakeQuantizePlan& plan, std::int64_t chunks) {
     plan.keeps = static_cast<std::uint32_t>(chunks);
     plan.shared_bytes = static_cast<std::uint32_t>(chunks * plan.block * kChunkBytes);
@@ -82,7 +100,7 @@ std::optional<FakeQuantizePlan> plan_groups(const FakeQuantizeShape& shape,
                                             const PlanFacts& facts) {
     // One chunk a lane is never read twice. Where random numbers are drawn, more share the rest of
     // a thread's work.
-    const std::int64_t a_lane = shape.stochastic ? 4 : 1;
+    const std::int64_t a_lane = shape.stochastic ? chunks_a_thread(shape, facts, 4) : 1;
     const std::int64_t lanes = power_of_two_up(divide_up(chunks_of(shape), a_lane));
     if (lanes > kMaxLanes) {
         return std::nullopt;
@@ -105,11 +123,11 @@ FakeQuantizePlan plan_block(const FakeQuantizeShape& shape, const PlanFacts& fac
     const std::int64_t chunks = chunks_of(shape);
     // Several chunks a thread share what each thread computes for the group, in blocks small enough
     // that several of a multiprocessor's take turns.
-    const std::int64_t a_thread = shape.stochastic ? 4 : 2;
-    const std::int64_t most = shape.stochastic ? 512
-                              : chunks <= 1024 ? 256
-                              : chunks <= 4096 ? 512
-                                               : 1024;
+    const std::int64_t a_thread = chunks_a_thread(shape, facts, shape.stochastic ? 4 : 2);
+    const std::int64_t most = shape.stochastic                 ? 512
+                              : a_thread == 1 || chunks > 4096 ? 1024
+                              : chunks <= 1024                 ? 256
+                                                               : 512;
     FakeQuantizePlan plan;
     plan.kernel = shape.aligned ? FakeQuantizeKernel::block : FakeQuantizeKernel::any;
     plan.block = static_cast<std::uint32_t>(

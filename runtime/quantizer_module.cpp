@@ -1,3 +1,4 @@
+#include "repeated_calls.hpp"
 #include "stream_boards.hpp"
 
 #include <opforge/driver/context.hpp>
@@ -90,6 +91,7 @@ Registry& registry() {
 }
 
 void drop_modules(Registry& all) {
+    forget_calls();
     for (auto& slot : modules) {
         delete slot.exchange(nullptr, std::memory_order_acq_rel);
     }

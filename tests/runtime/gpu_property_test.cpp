@@ -220,6 +220,22 @@ TEST_CASE("the GPU equals the host for many tiny groups", "[runtime][property][g
     CHECK(batches.failures() == 0);
 }
 
+// Smaller tensors are shared by more threads, each with less to do.
+TEST_CASE("the GPU equals the host for tensors that fill the chip", "[runtime][property][gpu]") {
+    const auto gpu = first_gpu();
+    if (!gpu.has_value()) {
+        return;
+    }
+    constexpr std::int64_t kValues = std::int64_t{6} << 20U;
+    GpuBatches batches(gpu->api);
+    for (int variant = 0; variant < kVariants; ++variant) {
+        for (const std::int64_t size : {16, 64, 128, 512, 1024, 4096}) {
+            batches.add(variant_case(variant, kValues / size, size));
+        }
+    }
+    CHECK(batches.failures() == 0);
+}
+
 TEST_CASE("the GPU equals the host for one group of 16 Mi", "[runtime][property][gpu]") {
     const auto gpu = first_gpu();
     if (!gpu.has_value()) {

@@ -154,8 +154,25 @@ TEST_CASE("groups of a block's size get a block each", "[runtime]") {
     CHECK(plan_of(16384, 512).block == 32);
     CHECK(plan_of(16384, 1024).block == 64);
     CHECK(plan_of(8, 32768).kernel == FakeQuantizeKernel::block);
-    CHECK(plan_of(8, 32768).block == 512);
+    CHECK(plan_of(1024, 32768).block == 512);
     CHECK(stochastic_plan_of(16384, 4096).block == 128);
+}
+
+TEST_CASE("tensors that leave multiprocessors idle are shared by more threads", "[runtime]") {
+    // One chunk of eight values a thread, up to what a block may have.
+    CHECK(stochastic_plan_of(8192, 128).lanes == 16);
+    CHECK(stochastic_plan_of(8192, 128).keeps == 1);
+    CHECK(stochastic_plan_of(16, 1024).block == 128);
+    CHECK(stochastic_plan_of(256, 4096).block == 512);
+    CHECK(plan_of(16, 4096).block == 512);
+    CHECK(plan_of(8, 32768).block == 1024);
+    // 1 Mi values of fp32 are twice as many chunks.
+    CHECK(plan_fake_quantize({8192, 128, 4, true, true}, kHopper).lanes == 16);
+    CHECK(plan_fake_quantize({8192, 128, 4, true, true}, kHopper).keeps == 2);
+    // On a chip a tenth the size they are enough.
+    PlanFacts small = kHopper;
+    small.multiprocessors = 13;
+    CHECK(plan_fake_quantize({8192, 128, 2, true, true}, small).lanes == 4);
 }
 
 TEST_CASE("a block keeps in shared memory what its threads read twice, where two blocks can",
