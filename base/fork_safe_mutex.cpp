@@ -1,4 +1,5 @@
 #include <opforge/base/fork_safe_mutex.hpp>
+#include <opforge/base/process_object.hpp>
 
 #include <pthread.h>
 
@@ -12,17 +13,12 @@ namespace {
 
 constexpr std::size_t kOrders = 3;
 
-std::atomic<std::uint64_t>& generation() {
-    static std::atomic<std::uint64_t> instance{0};
-    return instance;
-}
+constinit std::atomic<std::uint64_t> generation{0};
 
-// All that live, by order. Never destroyed: a fork may come while the process ends.
+// All that live, by order.
 struct Living {
     std::mutex mutex;
     std::array<std::vector<ForkSafeMutex*>, kOrders> by_order;
-
-    Living() { ::pthread_atfork(&before_fork, &in_parent, &in_child); }
 
     void lock_all() {
         mutex.lock();
@@ -40,45 +36,36 @@ struct Living {
         }
         mutex.unlock();
     }
-
-    static void before_fork();
-    static void in_parent();
-    static void in_child();
 };
 
-Living& living() {
-    static Living& instance = *new Living;
-    return instance;
-}
+constinit ProcessObject<Living> living;
 
-void Living::before_fork() {
-    living().lock_all();
-}
-void Living::in_parent() {
-    living().unlock_all();
-}
-void Living::in_child() {
-    ++generation();
-    living().unlock_all();
-}
+// As the program or library is loaded, before there is a thread that another one's fork could cut
+// off in the middle of it.
+const int kWatchesForks =
+    ::pthread_atfork([] { living.get().lock_all(); }, [] { living.get().unlock_all(); },
+                     [] {
+                         ++generation;
+                         living.get().unlock_all();
+                     });
 
 }  // namespace
 
 ForkSafeMutex::ForkSafeMutex(ForkOrder order) : order_(order) {
-    Living& all = living();
+    static_cast<void>(kWatchesForks);
+    Living& all = living.get();
     const std::lock_guard lock(all.mutex);
     all.by_order.at(static_cast<std::size_t>(order_)).push_back(this);
 }
 
 ForkSafeMutex::~ForkSafeMutex() {
-    Living& all = living();
+    Living& all = living.get();
     const std::lock_guard lock(all.mutex);
     std::erase(all.by_order.at(static_cast<std::size_t>(order_)), this);
 }
 
 std::uint64_t fork_generation() noexcept {
-    static_cast<void>(living());  // from now on forks are counted
-    return generation().load(std::memory_order_acquire);
+    return generation.load(std::memory_order_acquire);
 }
 
 }  // namespace opforge

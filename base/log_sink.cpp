@@ -1,6 +1,7 @@
 #include <opforge/base/environment.hpp>
 #include <opforge/base/fork_safe_mutex.hpp>
 #include <opforge/base/log_sink.hpp>
+#include <opforge/base/process_object.hpp>
 
 #include <atomic>
 #include <cerrno>
@@ -58,10 +59,11 @@ struct State {
     }
 };
 
-// Never destroyed: messages may come from threads and destructors that outlive main().
+// Messages may come from threads and destructors that outlive main().
+constinit ProcessObject<State> process_state;
+
 State& state() {
-    static State& instance = *new State;
-    return instance;
+    return process_state.get();
 }
 
 }  // namespace

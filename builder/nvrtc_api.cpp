@@ -2,6 +2,7 @@
 
 #include <opforge/base/dynamic_library.hpp>
 #include <opforge/base/fork_safe_mutex.hpp>
+#include <opforge/base/process_object.hpp>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -105,14 +106,18 @@ std::unique_ptr<const NvrtcApi> open(const NvrtcCandidate& candidate, std::strin
     return api;
 }
 
+// Never destroyed, as what it points to is never closed. A library replaced in place has another
+// fingerprint; the process keeps the old one mapped and cannot open both.
+struct OpenedLibraries {
+    ForkSafeMutex mutex{ForkOrder::inner};
+    std::map<std::filesystem::path, std::pair<std::string, std::unique_ptr<const NvrtcApi>>> all;
+};
+constinit ProcessObject<OpenedLibraries> opened_libraries;
+
 }  // namespace
 
 const NvrtcApi* open_nvrtc(const NvrtcCandidate& candidate, std::string& reason) {
-    static auto& mutex = *new ForkSafeMutex(ForkOrder::inner);
-    // Never destroyed, as what it points to is never closed. A library replaced in place has
-    // another fingerprint; the process keeps the old one mapped and cannot open both.
-    static auto& opened = *new std::map<std::filesystem::path,
-                                        std::pair<std::string, std::unique_ptr<const NvrtcApi>>>;
+    auto& [mutex, opened] = opened_libraries.get();
     const std::lock_guard lock(mutex);
     if (const auto found = opened.find(candidate.library); found != opened.end()) {
         if (found->second.first != candidate.fingerprint) {

@@ -7,6 +7,7 @@
 
 #include <opforge/base/error.hpp>
 #include <opforge/base/log_sink.hpp>
+#include <opforge/base/process_object.hpp>
 #include <opforge/cache/cache.hpp>
 #include <opforge/cache/errors.hpp>
 
@@ -257,9 +258,10 @@ Statistics Cache::statistics() const {
 }
 
 const std::shared_ptr<Cache>& process_cache() {
-    // Never destroyed: threads may use it while the process ends.
-    static const auto& instance = *new std::shared_ptr<Cache>(std::make_shared<Cache>());
-    return instance;
+    // Threads may use it while the process ends.
+    static constinit ProcessObject<std::shared_ptr<Cache>> instance;
+    return instance.get(
+        [] { return std::make_unique<std::shared_ptr<Cache>>(std::make_shared<Cache>()); });
 }
 
 }  // namespace opforge::cache

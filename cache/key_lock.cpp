@@ -4,13 +4,12 @@
 
 #include <opforge/base/log_sink.hpp>
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <ctime>
+#include <chrono>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -38,6 +37,17 @@ std::string_view to_text(const Bytes& bytes) {
 
 milliseconds since(Clock::time_point start) {
     return std::chrono::duration_cast<milliseconds>(Clock::now() - start);
+}
+
+// By arithmetic alone: gmtime takes a lock of libc's, fmt's formatter of a time a guard, and a
+// child forked while another thread held either would wait for it for ever.
+std::string utc_text(std::chrono::system_clock::time_point time) {
+    const auto day = std::chrono::floor<std::chrono::days>(time);
+    const std::chrono::year_month_day date(day);
+    const std::chrono::hh_mm_ss clock(std::chrono::floor<std::chrono::seconds>(time - day));
+    return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02} UTC", static_cast<int>(date.year()),
+                       static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                       clock.hours().count(), clock.minutes().count(), clock.seconds().count());
 }
 
 }  // namespace
@@ -141,8 +151,8 @@ void KeyLock::announce() {
     }
     try {
         const std::string text =
-            fmt::format("process {} on {}, {}, since {:%Y-%m-%d %H:%M:%S} UTC", ::getpid(),
-                        host_name(), program_, fmt::gmtime(std::time(nullptr)));
+            fmt::format("process {} on {}, {}, since {}", ::getpid(), host_name(), program_,
+                        utc_text(std::chrono::system_clock::now()));
         if (place_.notes.status_if_there(note_name())) {
             place_.notes.remove(note_name());  // of one that was killed
         }

@@ -1,6 +1,7 @@
 #include "open_locks.hpp"
 
 #include <opforge/base/fork_safe_mutex.hpp>
+#include <opforge/base/process_object.hpp>
 
 #include <pthread.h>
 
@@ -14,22 +15,30 @@ struct OpenLocks {
     ForkSafeMutex mutex;
     std::vector<OpenLock*> all;
 
-    OpenLocks() { ::pthread_atfork(nullptr, nullptr, &close_in_child); }
-    static OpenLocks& instance() {
-        // Never destroyed: a fork may come while the process ends.
-        static OpenLocks& instance = *new OpenLocks;
-        return instance;
-    }
     // The child has one thread, and fork() took the mutex: the list is whole, and nobody else's.
-    static void close_in_child() {
-        for (OpenLock* each : std::exchange(instance().all, {})) {
+    void close_all() {
+        for (OpenLock* each : std::exchange(all, {})) {
             each->files_.close(std::exchange(each->descriptor_, -1));
         }
     }
 };
 
+namespace {
+
+constinit ProcessObject<OpenLocks> open_locks;
+
+// At load, as in fork_safe_mutex.cpp.
+const int kWatchesForks = ::pthread_atfork(nullptr, nullptr, [] {
+    if (OpenLocks* const locks = open_locks.find()) {
+        locks->close_all();
+    }
+});
+
+}  // namespace
+
 OpenLock::OpenLock(FileSystem& files, const std::function<int()>& open) : files_(files) {
-    OpenLocks& locks = OpenLocks::instance();
+    static_cast<void>(kWatchesForks);
+    OpenLocks& locks = open_locks.get();
     const std::lock_guard lock(locks.mutex);
     locks.all.reserve(locks.all.size() +
                       1);  // what may throw comes before there is something to lose
@@ -38,7 +47,7 @@ OpenLock::OpenLock(FileSystem& files, const std::function<int()>& open) : files_
 }
 
 OpenLock::~OpenLock() {
-    OpenLocks& locks = OpenLocks::instance();
+    OpenLocks& locks = open_locks.get();
     const std::lock_guard lock(locks.mutex);
     if (descriptor_ >= 0) {
         std::erase(locks.all, this);

@@ -1,5 +1,6 @@
 #include "open_beneath.hpp"
 
+#include <opforge/base/process_object.hpp>
 #include <opforge/cache/file_system.hpp>
 
 #include <algorithm>
@@ -305,9 +306,9 @@ private:
 }  // namespace
 
 FileSystem& posix_file_system() {
-    // Never destroyed: the process's cache outlives main().
-    static FileSystem& instance = *new PosixFileSystem;
-    return instance;
+    // The process's cache outlives main().
+    static constinit ProcessObject<PosixFileSystem> instance;
+    return instance.get();
 }
 
 }  // namespace opforge::cache

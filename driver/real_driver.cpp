@@ -12,7 +12,6 @@
 #include <atomic>
 #include <cstring>
 #include <memory>
-#include <mutex>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -36,10 +35,12 @@ void note_fork() noexcept {
     }
 }
 
+// At load, before there is a thread that another one's fork could cut off in the middle of it.
+const int kWatchesForks = ::pthread_atfork(nullptr, nullptr, note_fork);
+
 // Set before dlopen, and not after: a child forked meanwhile inherits a half-opened driver.
 void watch_for_forks() noexcept {
-    static std::once_flag once;
-    std::call_once(once, [] { ::pthread_atfork(nullptr, nullptr, note_fork); });
+    static_cast<void>(kWatchesForks);
     opening_or_open.store(true, std::memory_order_relaxed);
 }
 
@@ -470,6 +471,7 @@ const DriverState& driver_state() {
         static const DriverState& interrupted = *new DriverState{nullptr, kForkedText, 0, {}};
         return interrupted;
     }
+    watch_for_forks();  // before the static's guard is taken: a child must not come to it
     static const DriverState& opened = [&]() -> const DriverState& {
         OpenedDriver driver =
             open_driver(environment("OPFORGE_CUDA_LIBRARY").value_or("libcuda.so.1"));

@@ -1,6 +1,7 @@
 #include "repeated_calls.hpp"
 #include "stream_boards.hpp"
 
+#include <opforge/base/process_object.hpp>
 #include <opforge/driver/context.hpp>
 #include <opforge/driver/errors.hpp>
 #include <opforge/driver/launch.hpp>
@@ -84,10 +85,10 @@ struct Registry {
     std::shared_ptr<const builder::OpBuilder> builder;
 };
 
-// Never destroyed: a destructor at exit would unload kernels after the driver's own teardown.
+// A destructor at exit would unload kernels after the driver's own teardown.
 Registry& registry() {
-    static Registry& instance = *new Registry;
-    return instance;
+    static constinit ProcessObject<Registry> instance;
+    return instance.get();
 }
 
 void drop_modules(Registry& all) {

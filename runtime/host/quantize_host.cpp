@@ -6,6 +6,7 @@
 #include "quantize_kernels.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 
 namespace opforge::runtime::host {
@@ -25,9 +26,15 @@ const QuantizeKernels& choose_kernels() {
     return kQuantizeBaseline;
 }
 
+// As in fake_quantize_host.cpp: no function's static.
 const QuantizeKernels& chosen_kernels() {
-    static const QuantizeKernels& kernels = choose_kernels();
-    return kernels;
+    static constinit std::atomic<const QuantizeKernels*> chosen{nullptr};
+    const QuantizeKernels* kernels = chosen.load(std::memory_order_relaxed);
+    if (kernels == nullptr) {
+        kernels = &choose_kernels();
+        chosen.store(kernels, std::memory_order_relaxed);
+    }
+    return *kernels;
 }
 
 /// Empty groups have records all the same: step 1, offset 0.

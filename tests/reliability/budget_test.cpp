@@ -60,9 +60,9 @@ Request neighbour() {
 std::vector<Case> cases() {
     return {
         // Two files, their folder, the shard; and what holds each folder that is made on the way.
-        {"first miss on an empty disk", {10, 1, 39}, [](const auto&) {}, build_sample},
+        {"first miss on an empty disk", {10, 1, 38}, [](const auto&) {}, build_sample},
         // Two files, their folder, the shard.
-        {"miss", {4, 1, 32}, [](const auto& root) { publish(root, neighbour()); }, build_sample},
+        {"miss", {4, 1, 31}, [](const auto& root) { publish(root, neighbour()); }, build_sample},
         {"warm hit",
          {0, 0, 3},
          [](const auto& root) { publish(root, sample_request()); },
