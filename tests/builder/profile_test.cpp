@@ -84,7 +84,8 @@ TEST_CASE("threads and processes share a profile without mixing lines", "[builde
     for (int writer = 0; writer < kWriters; ++writer) {
         threads.emplace_back([&write_lines, writer] {
             const std::string prefix = fmt::format("p{}_", writer);
-            CHECK_NOTHROW(run_in_child([&](std::ostream&) { write_lines(prefix); }));
+            // Catch's assertions are for one thread; a child that fails writes too little.
+            static_cast<void>(run_in_child([&](std::ostream&) { write_lines(prefix); }));
         });
     }
     for (int writer = 0; writer < kWriters; ++writer) {

@@ -319,7 +319,7 @@ void Scene::check_worker(const TracedRun& run, SuiteRecord& record,
     require(counters.publish_failures == 0 || report->warnings.size() == 1,
             "what could not be kept is not warned of");
     require(run.descriptors_after == run.descriptors_before, "I5, a descriptor is left open");
-    require(run.threads_after == 1, "I5, a thread is left");
+    require(run.threads_after == run.threads_before, "I5, a thread is left");
 }
 
 }  // namespace opforge::test

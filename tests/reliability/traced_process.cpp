@@ -331,9 +331,7 @@ private:
                 std::distance(std::filesystem::directory_iterator(proc / folder), {}));
         };
         (at_end ? run_.descriptors_after : run_.descriptors_before) = count("fd");
-        if (at_end) {
-            run_.threads_after = count("task");
-        }
+        (at_end ? run_.threads_after : run_.threads_before) = count("task");
     }
 
     void kill_child() {

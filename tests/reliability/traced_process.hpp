@@ -49,6 +49,7 @@ struct TracedRun {
     std::string report;                  // what `work` returned
     std::size_t descriptors_before = 0;  // open in the child around the work, seen from outside
     std::size_t descriptors_after = 0;
+    std::size_t threads_before = 0;
     std::size_t threads_after = 0;
 
     [[nodiscard]] std::map<std::string, std::size_t> count_by_name() const;
