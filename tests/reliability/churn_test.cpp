@@ -37,7 +37,6 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kProcesses = 8;
-constexpr std::size_t kKeys = 400;
 constexpr std::size_t kLargest = 160'000;  // bytes of an artifact
 // What one process may have published before it has counted and evicted: one entry.
 constexpr std::size_t kInFlight = kProcesses * (kLargest + 4096);
@@ -49,14 +48,20 @@ struct Shared {
     std::atomic<std::uint64_t> errors;
 };
 
-Built built_of(std::size_t key) {
+/// Four times as much as the cap lets in.
+std::size_t keys_for(std::uint64_t cap) {
+    return static_cast<std::size_t>(cap / 21'000);
+}
+
+Built built_of(std::size_t key, std::size_t keys) {
     return sample_built(sample_request(fmt::format("p{}", key)), sample_toolchain(),
-                        20'000 + key * (kLargest - 20'000) / kKeys);
+                        20'000 + key * (kLargest - 20'000) / keys);
 }
 
 void churn(const fs::path& root, const Limits& limits, std::uint64_t seed, Clock::time_point end,
            Shared& shared) {
     std::mt19937_64 random(seed);
+    const std::size_t keys = keys_for(limits.max_bytes);
     while (Clock::now() < end) {
         // A process's life: its own memory is soon out of the way.
         CacheOptions options;
@@ -64,8 +69,8 @@ void churn(const fs::path& root, const Limits& limits, std::uint64_t seed, Clock
         options.limits = limits;
         Cache cache(options);
         for (int i = 0; i < 40 && Clock::now() < end; ++i) {
-            const std::size_t key = std::min(random() % kKeys, random() % kKeys);
-            const Built expected = built_of(key);
+            const std::size_t key = std::min(random() % keys, random() % keys);
+            const Built expected = built_of(key, keys);
             const Result result = cache.find_or_build(sample_lookup(expected.manifest.request),
                                                       [&] { return expected; });
             ++shared.operations;

@@ -292,7 +292,7 @@ void run_cells(SuiteRecord& record, std::uint64_t repeats) {
 
 TEST_CASE("fork, exec, exit and cancelled threads leave nobody stuck", "[fork]") {
     SuiteRecord record(13, "fork, exec and threads", "", "runs");
-    run_cells(record, scaled(12));
+    run_cells(record, scaled(48));
     record.check();
 }
 
