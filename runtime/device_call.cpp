@@ -4,20 +4,12 @@
 
 #include <fmt/format.h>
 
-#include <bit>
-
 namespace opforge::runtime {
 namespace {
 
 using driver::ContextHandle;
 using driver::DriverApi;
 using driver::StreamHandle;
-
-/// CU_STREAM_LEGACY and CU_STREAM_PER_THREAD are names of the current context's streams, not
-/// handles of one's own.
-bool is_default_stream(StreamHandle stream) {
-    return std::bit_cast<std::uintptr_t>(stream) <= 2;
-}
 
 int device_of_current(const DriverApi& api) {
     int device = -1;

@@ -7,6 +7,7 @@
 #include <opforge/driver/driver_api.hpp>
 #include <opforge/runtime/quantizer_module.hpp>
 
+#include <bit>
 #include <cstdint>
 #include <optional>
 
@@ -28,6 +29,12 @@ private:
     driver::ContextHandle context_ = nullptr;
     std::optional<driver::ScopedContext> scope_;
 };
+
+/// CU_STREAM_LEGACY and CU_STREAM_PER_THREAD are names of the current context's streams, not
+/// handles of one's own.
+[[nodiscard]] inline bool is_default_stream(driver::StreamHandle stream) noexcept {
+    return std::bit_cast<std::uintptr_t>(stream) <= 2;
+}
 
 /// Whether a graph is being captured on the stream, also where another capture forbids asking.
 [[nodiscard]] bool is_capturing(const driver::DriverApi& api, driver::StreamHandle stream);

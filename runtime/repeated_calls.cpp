@@ -1,4 +1,5 @@
 #include "repeated_calls.hpp"
+#include "device_call.hpp"
 #include "random_arguments.hpp"
 
 #include <opforge/driver/driver_api.hpp>
@@ -85,10 +86,8 @@ bool is_current(const LaunchedCall& call, driver::StreamHandle stream) {
     if (call.api->context_get_current(&current) != 0 || current != call.context) {
         return false;
     }
-    if (std::bit_cast<std::uintptr_t>(stream) <= 2) {
-        return true;  // a default stream is the current context's
-    }
-    return call.api->stream_get_context(stream, &current) == 0 && current == call.context;
+    return is_default_stream(stream) ||
+           (call.api->stream_get_context(stream, &current) == 0 && current == call.context);
 }
 
 }  // namespace
