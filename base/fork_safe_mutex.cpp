@@ -42,7 +42,7 @@ constinit ProcessObject<Living> living;
 
 // As the program or library is loaded, before there is a thread that another one's fork could cut
 // off in the middle of it.
-const int kWatchesForks =
+[[maybe_unused]] const int kWatchesForks =
     ::pthread_atfork([] { living.get().lock_all(); }, [] { living.get().unlock_all(); },
                      [] {
                          ++generation;
@@ -52,7 +52,6 @@ const int kWatchesForks =
 }  // namespace
 
 ForkSafeMutex::ForkSafeMutex(ForkOrder order) : order_(order) {
-    static_cast<void>(kWatchesForks);
     Living& all = living.get();
     const std::lock_guard lock(all.mutex);
     all.by_order.at(static_cast<std::size_t>(order_)).push_back(this);

@@ -28,7 +28,7 @@ namespace {
 constinit ProcessObject<OpenLocks> open_locks;
 
 // At load, as in fork_safe_mutex.cpp.
-const int kWatchesForks = ::pthread_atfork(nullptr, nullptr, [] {
+[[maybe_unused]] const int kWatchesForks = ::pthread_atfork(nullptr, nullptr, [] {
     if (OpenLocks* const locks = open_locks.find()) {
         locks->close_all();
     }
@@ -37,7 +37,6 @@ const int kWatchesForks = ::pthread_atfork(nullptr, nullptr, [] {
 }  // namespace
 
 OpenLock::OpenLock(FileSystem& files, const std::function<int()>& open) : files_(files) {
-    static_cast<void>(kWatchesForks);
     OpenLocks& locks = open_locks.get();
     const std::lock_guard lock(locks.mutex);
     locks.all.reserve(locks.all.size() +

@@ -36,11 +36,10 @@ void note_fork() noexcept {
 }
 
 // At load, before there is a thread that another one's fork could cut off in the middle of it.
-const int kWatchesForks = ::pthread_atfork(nullptr, nullptr, note_fork);
+[[maybe_unused]] const int kWatchesForks = ::pthread_atfork(nullptr, nullptr, note_fork);
 
 // Set before dlopen, and not after: a child forked meanwhile inherits a half-opened driver.
-void watch_for_forks() noexcept {
-    static_cast<void>(kWatchesForks);
+void note_opening() noexcept {
     opening_or_open.store(true, std::memory_order_relaxed);
 }
 
@@ -416,7 +415,7 @@ bool in_forked_child() noexcept {
 }
 
 OpenedDriver open_driver(const std::string& name) {
-    watch_for_forks();
+    note_opening();
     DriverState state;
     DynamicLibrary library(name);
     if (!library.is_open()) {
@@ -471,7 +470,7 @@ const DriverState& driver_state() {
         static const DriverState& interrupted = *new DriverState{nullptr, kForkedText, 0, {}};
         return interrupted;
     }
-    watch_for_forks();  // before the static's guard is taken: a child must not come to it
+    note_opening();  // before the static's guard is taken: a child must not come to it
     static const DriverState& opened = [&]() -> const DriverState& {
         OpenedDriver driver =
             open_driver(environment("OPFORGE_CUDA_LIBRARY").value_or("libcuda.so.1"));

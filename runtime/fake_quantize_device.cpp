@@ -25,17 +25,6 @@ FakeQuantizeVariant variant_of(const FakeQuantizeTask& task, FakeQuantizeKernel 
             .kernel = kernel};
 }
 
-/// Whether every 16 bytes of the tensors move as a whole vector: slices are multiples of 64
-/// elements.
-bool is_aligned(const FakeQuantizeTask& task) {
-    constexpr std::uintptr_t kVectorBytes = 16;
-    const auto group_bytes = static_cast<std::uintptr_t>(task.group_size) * size_bytes(task.dtype);
-    return (std::bit_cast<std::uintptr_t>(task.input) | std::bit_cast<std::uintptr_t>(task.output) |
-            group_bytes) %
-               kVectorBytes ==
-           0;
-}
-
 /// What CUDA says where fewer blocks or clusters can be resident than the device's facts promise.
 bool is_refusal(int result) {
     constexpr int kLaunchOutOfResources = 701;
@@ -54,7 +43,10 @@ public:
           stream_(stream), shape_{.groups = task.groups,
                                   .group_size = task.group_size,
                                   .element_bytes = static_cast<int>(size_bytes(task.dtype)),
-                                  .aligned = is_aligned(task),
+                                  .aligned =
+                                      is_aligned(std::bit_cast<std::uintptr_t>(task.input) |
+                                                     std::bit_cast<std::uintptr_t>(task.output),
+                                                 task.group_size, size_bytes(task.dtype)),
                                   .stochastic = task.stochastic},
           arguments_{.launch = {.groups = task.groups,
                                 .group_size = task.group_size,
@@ -154,11 +146,11 @@ private:
     /// False where the launch was refused, and nothing was done.
     bool launch_team(const FakeQuantizePlan& plan) {
         if (plan.kernel == FakeQuantizeKernel::cluster) {
-            if (!try_launch(plan)) {
-                return false;
+            const bool launched = try_launch(plan);
+            if (launched) {
+                remember(kernels_of(plan), plan);
             }
-            remember(kernels_of(plan), plan);
-            return true;
+            return launched;
         }
         if (!is_capturing(module_.api(), stream_)) {
             if (const auto board = module_.boards().board(stream_, plan.rounds)) {

@@ -1,5 +1,6 @@
 #include "repeated_calls.hpp"
 #include "device_call.hpp"
+#include "fake_quantize_device.hpp"
 #include "random_arguments.hpp"
 
 #include <opforge/driver/driver_api.hpp>
@@ -12,13 +13,8 @@
 namespace opforge::runtime {
 namespace {
 
-constexpr std::uintptr_t kVectorBytes = 16;  // what aligned tensors are moved in
-
 /// Changes whenever modules are dropped. 0 is never current.
-std::atomic<std::uint64_t>& generation() noexcept {
-    static constinit std::atomic<std::uint64_t> current{1};
-    return current;
-}
+constinit std::atomic<std::uint64_t> generation{1};
 
 /// All that a call's launch depends on but its addresses.
 struct CallKey {
@@ -35,9 +31,6 @@ struct CallKey {
 
 struct RememberedCall {
     CallKey key;
-    bool aligned = false;
-    std::uintptr_t group_bytes = 0;
-    std::uintptr_t size_bytes = 0;
     LaunchedCall call{};
 };
 
@@ -57,18 +50,16 @@ RememberedCall& place_of(const CallKey& key) noexcept {
     return remembered[mixed >> (64 - std::countr_zero(kRemembered))];
 }
 
-bool is_aligned(std::uintptr_t addresses, std::uintptr_t group_bytes) noexcept {
-    return ((addresses | group_bytes) & (kVectorBytes - 1)) == 0;
-}
-
 /// What ds_quantizer checks of addresses, for tensors whose every other property was checked.
-bool are_addresses_sound(const RememberedCall& known, std::uintptr_t from, std::uintptr_t to,
-                         std::size_t element_bytes) noexcept {
-    const std::uintptr_t size = known.size_bytes;
+bool are_addresses_sound(const RememberedCall& known, std::uintptr_t from,
+                         std::uintptr_t to) noexcept {
+    const std::uintptr_t element_bytes = size_bytes(known.key.dtype);
+    const std::uintptr_t size = static_cast<std::uintptr_t>(known.key.elements) * element_bytes;
+    const kernels::GroupLaunch& launch = known.call.arguments.launch;
     return from != 0 && to != 0 && ((from | to) & (element_bytes - 1)) == 0 &&
            from + size >= from && to + size >= to &&
            (from == to || from + size <= to || to + size <= from) &&
-           is_aligned(from | to, known.group_bytes) == known.aligned;
+           is_aligned(from | to, launch.group_size, element_bytes) == (launch.aligned != 0);
 }
 
 /// The round keys are the seed's, which is mostly the last call's.
@@ -94,7 +85,7 @@ bool is_current(const LaunchedCall& call, driver::StreamHandle stream) {
 
 bool repeat_call(const TensorView& input, const TensorView& output, std::int64_t groups, int bits,
                  bool stochastic, bool asymmetric, const CallOptions& options) {
-    const CallKey key{.generation = generation().load(std::memory_order_acquire),
+    const CallKey key{.generation = generation.load(std::memory_order_acquire),
                       .elements = input.elements(),
                       .groups = groups,
                       .device = input.device.ordinal,
@@ -109,7 +100,7 @@ bool repeat_call(const TensorView& input, const TensorView& output, std::int64_t
     if (!(known.key == key) || output.dtype != input.dtype ||
         output.elements() != input.elements() || output.device != input.device ||
         output.read_only || (in_place && input.read_only) || options.device_random != 0 ||
-        options.threads != 0 || !are_addresses_sound(known, from, to, size_bytes(input.dtype)) ||
+        options.threads != 0 || !are_addresses_sound(known, from, to) ||
         driver::in_forked_child() || !is_current(known.call, options.stream)) {
         return false;
     }
@@ -128,7 +119,7 @@ bool repeat_call(const TensorView& input, const TensorView& output, std::int64_t
 }
 
 void remember_call(const FakeQuantizeTask& task, int device, const LaunchedCall& call) noexcept {
-    const CallKey key{.generation = generation().load(std::memory_order_acquire),
+    const CallKey key{.generation = generation.load(std::memory_order_acquire),
                       .elements = task.groups * task.group_size,
                       .groups = task.groups,
                       .device = device,
@@ -138,16 +129,11 @@ void remember_call(const FakeQuantizeTask& task, int device, const LaunchedCall&
                       .asymmetric = task.asymmetric};
     RememberedCall& place = place_of(key);
     place.key = key;
-    place.group_bytes = static_cast<std::uintptr_t>(task.group_size) * size_bytes(task.dtype);
-    place.size_bytes = static_cast<std::uintptr_t>(key.elements) * size_bytes(task.dtype);
-    place.aligned = is_aligned(std::bit_cast<std::uintptr_t>(task.input) |
-                                   std::bit_cast<std::uintptr_t>(task.output),
-                               place.group_bytes);
     place.call = call;
 }
 
 void forget_calls() noexcept {
-    generation().fetch_add(1, std::memory_order_acq_rel);
+    generation.fetch_add(1, std::memory_order_acq_rel);
 }
 
 }  // namespace opforge::runtime

@@ -4,7 +4,6 @@
 #include "group_schedule.hpp"
 #include "instruction_set.hpp"
 
-#include <atomic>
 #include <cstdint>
 
 namespace opforge::runtime::host {
@@ -24,22 +23,10 @@ const FakeQuantizeKernels& choose_kernels() {
     return kFakeQuantizeBaseline;
 }
 
-// Asked of the processor once. No function's static: a child forked while its guard is held would
-// wait for ever.
-const FakeQuantizeKernels& chosen_kernels() {
-    static constinit std::atomic<const FakeQuantizeKernels*> chosen{nullptr};
-    const FakeQuantizeKernels* kernels = chosen.load(std::memory_order_relaxed);
-    if (kernels == nullptr) {
-        kernels = &choose_kernels();
-        chosen.store(kernels, std::memory_order_relaxed);
-    }
-    return *kernels;
-}
-
 }  // namespace
 
 void fake_quantize(const FakeQuantizeTask& task, int threads) {
-    const FakeQuantizeKernels& kernels = chosen_kernels();
+    const FakeQuantizeKernels& kernels = choose_kernels();
     GroupWork work;
     work.groups = [&](std::int64_t begin, std::int64_t end) { kernels.groups(task, begin, end); };
     work.measure = [&](std::int64_t group, std::int64_t within, std::int64_t count) {

@@ -1,5 +1,7 @@
 #include "instruction_set.hpp"
 
+#include <atomic>
+
 #if OPFORGE_HOST_X86
 #include <cpuid.h>
 #endif
@@ -21,9 +23,7 @@ bool has_companions_of_avx2() noexcept {
 }
 #endif
 
-}  // namespace
-
-InstructionSet best_instruction_set() noexcept {
+InstructionSet ask_processor() noexcept {
 #if OPFORGE_HOST_X86
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !has_companions_of_avx2()) {
@@ -37,6 +37,21 @@ InstructionSet best_instruction_set() noexcept {
 #else
     return InstructionSet::baseline;
 #endif
+}
+
+}  // namespace
+
+// Asked once: CPUID costs a virtual machine microseconds. No function's static: a child forked
+// while its guard is held would wait for ever.
+InstructionSet best_instruction_set() noexcept {
+    constexpr int kNotAsked = -1;
+    static constinit std::atomic<int> known{kNotAsked};
+    int set = known.load(std::memory_order_relaxed);
+    if (set == kNotAsked) {
+        set = static_cast<int>(ask_processor());
+        known.store(set, std::memory_order_relaxed);
+    }
+    return static_cast<InstructionSet>(set);
 }
 
 }  // namespace opforge::runtime::host

@@ -6,7 +6,6 @@
 #include "quantize_kernels.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 
 namespace opforge::runtime::host {
@@ -24,17 +23,6 @@ const QuantizeKernels& choose_kernels() {
     }
 #endif
     return kQuantizeBaseline;
-}
-
-// As in fake_quantize_host.cpp: no function's static.
-const QuantizeKernels& chosen_kernels() {
-    static constinit std::atomic<const QuantizeKernels*> chosen{nullptr};
-    const QuantizeKernels* kernels = chosen.load(std::memory_order_relaxed);
-    if (kernels == nullptr) {
-        kernels = &choose_kernels();
-        chosen.store(kernels, std::memory_order_relaxed);
-    }
-    return *kernels;
 }
 
 /// Empty groups have records all the same: step 1, offset 0.
@@ -87,15 +75,15 @@ void dequantize_experimental(const QuantizeKernels& kernels, const ExperimentalD
 }
 
 void quantize(const QuantizeTask& task, int threads) {
-    quantize(chosen_kernels(), task, threads);
+    quantize(choose_kernels(), task, threads);
 }
 
 void dequantize(const DequantizeTask& task, int threads) {
-    dequantize(chosen_kernels(), task, threads);
+    dequantize(choose_kernels(), task, threads);
 }
 
 void dequantize_experimental(const ExperimentalDequantizeTask& task, int threads) {
-    dequantize_experimental(chosen_kernels(), task, threads);
+    dequantize_experimental(choose_kernels(), task, threads);
 }
 
 }  // namespace opforge::runtime::host

@@ -17,7 +17,7 @@ constinit std::atomic<WorkerPool*> process_pool{nullptr};
 
 // The parent's pool is left as it was at the fork, its mutex maybe held for ever. Registered at
 // load, before there is a thread that another one's fork could cut off in the middle of it.
-const int kWatchesForks = ::pthread_atfork(
+[[maybe_unused]] const int kWatchesForks = ::pthread_atfork(
     nullptr, nullptr, [] { process_pool.store(nullptr, std::memory_order_release); });
 
 }  // namespace
@@ -26,7 +26,6 @@ WorkerPool& WorkerPool::of_process() {
     if (WorkerPool* const pool = process_pool.load(std::memory_order_acquire)) {
         return *pool;
     }
-    static_cast<void>(kWatchesForks);
     auto* const made = new WorkerPool;
     WorkerPool* expected = nullptr;
     if (process_pool.compare_exchange_strong(expected, made, std::memory_order_acq_rel)) {
