@@ -1,4 +1,5 @@
 // The real NVRTC. No GPU and no driver are needed.
+#include "builder/usable_nvrtc.hpp"
 #include "cubin_facts.hpp"
 #include "fake_elf.hpp"
 #include "support/child_process.hpp"
@@ -29,19 +30,10 @@
 using namespace opforge;
 using namespace opforge::builder;
 using Catch::Matchers::Contains;
+using test::find_nvrtc;
 namespace fs = std::filesystem;
 
 namespace {
-
-std::optional<NvrtcCandidate> find_nvrtc() {
-    for (const NvrtcCandidate& candidate : all_candidates(DiscoveryEnvironment::of_process())) {
-        if (candidate.usable) {
-            return candidate;
-        }
-    }
-    std::cout << "SKIPPED: no usable libnvrtc\n";
-    return std::nullopt;
-}
 
 // A compile of `source` as the builder would ask for it.
 struct Compile {

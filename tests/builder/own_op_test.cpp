@@ -1,10 +1,10 @@
 // An op of a user's own, from its text to its kernels, by the real compiler.
+#include "builder/usable_nvrtc.hpp"
 #include "support/fake_driver.hpp"
 #include "support/temporary_directory.hpp"
 
 #include <opforge/builder/errors.hpp>
 #include <opforge/builder/instantiation.hpp>
-#include <opforge/builder/nvrtc_discovery.hpp>
 #include <opforge/builder/op_builder.hpp>
 #include <opforge/builder/source_set.hpp>
 #include <opforge/driver/context.hpp>
@@ -24,15 +24,6 @@ namespace {
 SourceSet set_of(std::vector<SourceText> sources, std::vector<SourceText> headers = {},
                  std::vector<std::filesystem::path> directories = {}) {
     return SourceSet({std::move(sources), std::move(headers), std::move(directories)});
-}
-
-bool no_nvrtc() {
-    const auto all = all_candidates(DiscoveryEnvironment::of_process());
-    if (std::any_of(all.begin(), all.end(), [](const NvrtcCandidate& one) { return one.usable; })) {
-        return false;
-    }
-    std::cout << "SKIPPED: no usable libnvrtc\n";
-    return true;
 }
 
 const std::string kScaled = instantiation("scaled", type<float>, value<3>);
@@ -82,7 +73,7 @@ std::string error_of(const std::string& text) {
 
 TEST_CASE("a template's instance is compiled, loaded by its public name and launched by type",
           "[nvrtc]") {
-    if (no_nvrtc()) {
+    if (!test::find_nvrtc()) {
         return;
     }
     test::FakeDriver driver;
@@ -116,7 +107,7 @@ TEST_CASE("a user's header, defines and options are in the key", "[builder]") {
 
 TEST_CASE("a program that wants sm_90a is compiled for it, and one that does not is not",
           "[nvrtc]") {
-    if (no_nvrtc()) {
+    if (!test::find_nvrtc()) {
         return;
     }
     ProgramSpec program = {"warpgroup", "wg.cu", {}, {"warpgroup"}, Wants::architecture};
@@ -133,7 +124,7 @@ TEST_CASE("a program that wants sm_90a is compiled for it, and one that does not
 }
 
 TEST_CASE("a compile error has the user's own file name and line", "[nvrtc]") {
-    if (no_nvrtc()) {
+    if (!test::find_nvrtc()) {
         return;
     }
     CHECK_THAT(error_of("extern \"C\" __global__ void broken() {\n\n    undeclared = 1;\n}\n"),
@@ -145,7 +136,7 @@ TEST_CASE("a compile error has the user's own file name and line", "[nvrtc]") {
 }
 
 TEST_CASE("PTX, cubin and log are kept where they are asked for", "[nvrtc]") {
-    if (no_nvrtc()) {
+    if (!test::find_nvrtc()) {
         return;
     }
     const test::TemporaryDirectory folder;
@@ -168,7 +159,7 @@ TEST_CASE("PTX, cubin and log are kept where they are asked for", "[nvrtc]") {
 }
 
 TEST_CASE("SASS is kept where there is a disassembler", "[nvrtc]") {
-    if (no_nvrtc()) {
+    if (!test::find_nvrtc()) {
         return;
     }
     const test::TemporaryDirectory folder;
@@ -188,7 +179,7 @@ TEST_CASE("SASS is kept where there is a disassembler", "[nvrtc]") {
 }
 
 TEST_CASE("line information is in the code where it is asked for", "[nvrtc]") {
-    if (no_nvrtc()) {
+    if (!test::find_nvrtc()) {
         return;
     }
     const auto has_line_table = [](bool line_info) {
@@ -209,7 +200,7 @@ TEST_CASE("line information is in the code where it is asked for", "[nvrtc]") {
 
 TEST_CASE("a toolkit's header goes into the key, and compiles", "[nvrtc]") {
     const std::filesystem::path include = "/usr/local/cuda/include";
-    if (no_nvrtc()) {
+    if (!test::find_nvrtc()) {
         return;
     }
     if (!std::filesystem::exists(include / "cuda_fp16.h")) {

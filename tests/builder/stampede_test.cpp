@@ -1,9 +1,9 @@
 // Suite 8 with the real compiler: many processes on an empty cache, each asking for every program.
 // tests/reliability/stampede_test.cpp has the rounds with a compiler that is told how long to take.
+#include "builder/usable_nvrtc.hpp"
 #include "support/leave.hpp"
 #include "support/temporary_directory.hpp"
 
-#include <opforge/builder/nvrtc_discovery.hpp>
 #include <opforge/builder/op_builder.hpp>
 #include <opforge/builder/source_set.hpp>
 #include <opforge/cache/digest.hpp>
@@ -14,7 +14,6 @@
 #include <algorithm>
 #include <exception>
 #include <filesystem>
-#include <iostream>
 #include <random>
 #include <set>
 #include <sstream>
@@ -85,9 +84,7 @@ std::string ask_for_all(const std::filesystem::path& root, unsigned seed) {
 }  // namespace
 
 TEST_CASE("64 processes on 24 programs of an empty cache have NVRTC compile each once", "[nvrtc]") {
-    const auto all = all_candidates(DiscoveryEnvironment::of_process());
-    if (std::none_of(all.begin(), all.end(), [](const auto& one) { return one.usable; })) {
-        std::cout << "SKIPPED: no usable libnvrtc\n";
+    if (!test::find_nvrtc()) {
         return;
     }
     const test::TemporaryDirectory directory;

@@ -4,11 +4,11 @@
 #include "support/cache_samples.hpp"
 #include "support/child_process.hpp"
 #include "support/log_capture.hpp"
+#include "support/private_mounts.hpp"
 #include "support/temporary_directory.hpp"
 
 #include <catch2/catch.hpp>
 
-#include <sched.h>
 #include <sys/mount.h>
 
 #include <cstdlib>
@@ -24,8 +24,7 @@ namespace {
 
 // A /var/tmp of this process's own, which everybody may write and where anybody may remove.
 bool mount_untrusted_var_tmp() {
-    return ::unshare(CLONE_NEWNS) == 0 &&
-           ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+    return test::enter_private_mounts() &&
            ::mount("none", "/var/tmp", "tmpfs", 0, "mode=0777") == 0;
 }
 

@@ -9,6 +9,7 @@
 #include "support/child_process.hpp"
 #include "support/leave.hpp"
 #include "support/log_capture.hpp"
+#include "support/private_mounts.hpp"
 #include "support/temporary_directory.hpp"
 
 #include <catch2/catch.hpp>
@@ -16,7 +17,6 @@
 #include <fmt/format.h>
 
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -221,8 +221,7 @@ private:
 };
 
 bool mount_twice(const fs::path& from, const fs::path& to) {
-    return ::unshare(CLONE_NEWNS) == 0 &&
-           ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+    return enter_private_mounts() &&
            ::mount(from.c_str(), to.c_str(), nullptr, MS_BIND, nullptr) == 0;
 }
 

@@ -9,11 +9,11 @@
 #include "support/cache_samples.hpp"
 #include "support/child_process.hpp"
 #include "support/log_capture.hpp"
+#include "support/private_mounts.hpp"
 #include "support/temporary_directory.hpp"
 
 #include <catch2/catch.hpp>
 
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -111,17 +111,13 @@ private:
 
 // A mount namespace of this process's own.
 bool can_mount() {
-    const ChildResult result = run_in_child([](std::ostream& out) {
-        out << (::unshare(CLONE_NEWNS) == 0 &&
-                ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
-    });
+    const ChildResult result =
+        run_in_child([](std::ostream& out) { out << enter_private_mounts(); });
     return result.exit_code == 0 && result.output == "1";
 }
 
 void mount_memory(const fs::path& at, const std::string& options) {
-    require_done(::unshare(CLONE_NEWNS) == 0, "unshare");
-    require_done(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0,
-                 "mount private");
+    require_done(enter_private_mounts(), "private mounts");
     require_done(::mount("tmpfs", at.c_str(), "tmpfs", 0, options.c_str()) == 0, "mount tmpfs");
 }
 
