@@ -11,6 +11,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <optional>
 
 namespace opforge::runtime {
 namespace {
@@ -150,8 +151,9 @@ TensorView quantize_as(const char* name, Dtype dtype, const TensorView& vals, st
 TensorView ds_quantizer(const TensorView& input, std::int64_t groups, int bit_num, bool sr,
                         bool asym, const CallOptions& options) {
     const TensorView& output = options.output ? *options.output : input;
+    std::optional<RandomState> random = options.random;
     if (input.device.kind == Device::Kind::cuda &&
-        repeat_call(input, output, groups, bit_num, sr, asym, options)) {
+        repeat_call(input, output, groups, bit_num, sr, asym, options, random)) {
         return output;
     }
     const std::int64_t group_size = check(input, groups, bit_num, options);
@@ -169,8 +171,7 @@ TensorView ds_quantizer(const TensorView& input, std::int64_t groups, int bit_nu
                           .asymmetric = asym,
                           .random = {}};
     if (sr && options.device_random == 0) {
-        task.random = options.random ? *options.random
-                                     : next_random_state(static_cast<std::uint64_t>(elements));
+        task.random = random ? *random : next_random_state(static_cast<std::uint64_t>(elements));
     }
     if (input.device.kind == Device::Kind::cpu) {
         host::fake_quantize(task, options.threads);

@@ -39,33 +39,39 @@ class Call {
 public:
     Call(const FakeQuantizeTask& task, QuantizerModule& module, driver::ContextHandle context,
          driver::StreamHandle stream, driver::DevicePointer device_random)
-        : task_(task), module_(module), context_(context),
-          stream_(stream), shape_{.groups = task.groups,
-                                  .group_size = task.group_size,
-                                  .element_bytes = static_cast<int>(size_bytes(task.dtype)),
-                                  .aligned =
-                                      is_aligned(std::bit_cast<std::uintptr_t>(task.input) |
-                                                     std::bit_cast<std::uintptr_t>(task.output),
-                                                 task.group_size, size_bytes(task.dtype)),
-                                  .stochastic = task.stochastic},
-          arguments_{.launch = {.groups = task.groups,
-                                .group_size = task.group_size,
-                                .lanes = 0,
-                                .aligned = shape_.aligned ? 1U : 0U,
-                                .slice_size = 0,
-                                .slices = 0,
-                                .keeps = 0},
-                     .input = task.input,
-                     .output = task.output,
-                     .levels = task.levels(),
-                     .inverse_levels = 1.0F / task.levels(),
-                     .code_min = task.code_min(),
-                     .code_max = task.code_max(),
-                     .random = task.stochastic ? random_arguments(task.random, device_random)
-                                               : kernels::RandomArguments{},
-                     .ranges = nullptr,
-                     .board = nullptr,
-                     .tag = 0} {}
+        : task_(task), module_(module), context_(context), stream_(stream),
+          arguments_{
+              .launch = {.groups = task.groups,
+                         .group_size = task.group_size,
+                         .lanes = 0,
+                         .aligned = is_aligned(std::bit_cast<std::uintptr_t>(task.input) |
+                                                   std::bit_cast<std::uintptr_t>(task.output),
+                                               task.group_size, size_bytes(task.dtype))
+                                        ? 1U
+                                        : 0U,
+                         .slice_size = 0,
+                         .slices = 0,
+                         .keeps = 0},
+              .input = task.input,
+              .output = task.output,
+              .levels = task.levels(),
+              .inverse_levels = 1.0F / task.levels(),
+              .code_min = task.code_min(),
+              .code_max = task.code_max(),
+              .random =
+                  task.stochastic
+                      ? random_arguments(task.random, task.groups * task.group_size, device_random)
+                      : kernels::RandomArguments{},
+              .ranges = nullptr,
+              .board = nullptr,
+              .tag = 0},
+          // Kernels for aligned tensors draw for scheduled launches only.
+          shape_{.groups = task.groups,
+                 .group_size = task.group_size,
+                 .element_bytes = static_cast<int>(size_bytes(task.dtype)),
+                 .aligned = arguments_.launch.aligned != 0 &&
+                            (!task.stochastic || arguments_.random.scheduled != 0),
+                 .stochastic = task.stochastic} {}
 
     void run() {
         const FakeQuantizePlan plan = plan_fake_quantize(shape_, module_.facts());
@@ -186,8 +192,8 @@ private:
     QuantizerModule& module_;
     driver::ContextHandle context_;
     driver::StreamHandle stream_;
-    FakeQuantizeShape shape_;
     kernels::FakeQuantizeArguments arguments_;
+    FakeQuantizeShape shape_;
 };
 
 }  // namespace

@@ -11,6 +11,9 @@ namespace {
 constexpr std::int64_t kChunkBytes = 16;
 constexpr std::int64_t kGroupsThreads = 256;
 constexpr std::int64_t kTeamThreads = 512;
+constexpr std::int64_t kDrawnThreads = 256;  // of a block or a cluster's; stochastic rounding
+constexpr std::int64_t kDrawnGridThreads = 1024;
+constexpr std::int64_t kDrawnRows = 8;   // chunks of a thread of a cluster, unless that has no more
 constexpr std::int64_t kHeldChunks = 4;  // of a thread of a team, in registers; nearest rounding
 constexpr std::int64_t kMaxCluster = 8;  // what every device with clusters can do
 
@@ -90,20 +93,58 @@ std::int64_t chunks_a_thread(const FakeQuantizeShape& shape, const PlanFacts& fa
     return share;
 }
 
+/// Whether a chunk a thread is all that a tensor has for a chip.
+bool is_small(const FakeQuantizeShape& shape, const PlanFacts& facts) {
+    return chunks_a_thread(shape, facts, 2) == 1;
+}
+
+/// The largest group for one block where larger ones may go to clusters.
+std::int64_t most_block_chunks(const FakeQuantizeShape& shape, const PlanFacts& facts) {
+    if (!facts.cluster_launch || !shape.aligned) {
+        return kMaxBlockChunks;
+    }
+    if (shape.stochastic) {
+        return kDrawnThreads * chunks_a_thread(shape, facts, kDrawnRows);
+    }
+    return is_small(shape, facts) ? 1024 : kMaxBlockChunks;
+}
+
 void keep(FakeQuantizePlan& plan, std::int64_t chunks) {
     plan.keeps = static_cast<std::uint32_t>(chunks);
     plan.shared_bytes = static_cast<std::uint32_t>(chunks * plan.block * kChunkBytes);
 }
 
+/// With stochastic rounding a kernel for aligned tensors has all of a thread's chunks in shared
+/// memory; where that is too small, the kernel for any tensor takes its place.
+void keep_all(FakeQuantizePlan& plan, std::int64_t chunks, const PlanFacts& facts) {
+    if (chunks * plan.block * kChunkBytes <= shared_for(1, facts)) {
+        keep(plan, chunks);
+    } else {
+        plan.kernel = FakeQuantizeKernel::any;
+    }
+}
+
+/// Chunks that a lane of a group can have, as the kernels have them: several share what each lane
+/// computes for the group.
+std::int64_t most_chunks_a_lane(const FakeQuantizeShape& shape) {
+    if (shape.stochastic) {
+        return 4;
+    }
+    // Without alignment one chunk a lane is never read twice.
+    return shape.aligned && chunks_of(shape) > 2 ? 2 : 1;
+}
+
 /// A few lanes of a warp for each group; nothing where a group is too large for a warp.
 std::optional<FakeQuantizePlan> plan_groups(const FakeQuantizeShape& shape,
                                             const PlanFacts& facts) {
-    // One chunk a lane is never read twice. Where random numbers are drawn, more share the rest of
-    // a thread's work.
-    const std::int64_t a_lane = shape.stochastic ? chunks_a_thread(shape, facts, 4) : 1;
-    const std::int64_t lanes = power_of_two_up(divide_up(chunks_of(shape), a_lane));
+    const std::int64_t chunks = chunks_of(shape);
+    std::int64_t lanes = power_of_two_up(
+        divide_up(chunks, chunks_a_thread(shape, facts, most_chunks_a_lane(shape))));
     if (lanes > kMaxLanes) {
         return std::nullopt;
+    }
+    if (chunks > 2) {
+        lanes = std::max<std::int64_t>(lanes, 2);  // memory moves in pairs of chunks
     }
     FakeQuantizePlan plan;
     plan.kernel = shape.aligned ? FakeQuantizeKernel::groups : FakeQuantizeKernel::any;
@@ -111,9 +152,8 @@ std::optional<FakeQuantizePlan> plan_groups(const FakeQuantizeShape& shape,
     plan.lanes = static_cast<std::uint32_t>(lanes);
     plan.grid = grid_for(divide_up_by_power(
         shape.groups, kGroupsThreads >> std::countr_zero(static_cast<std::uint64_t>(lanes))));
-    if (shape.aligned && shape.stochastic &&
-        a_lane * kGroupsThreads * kChunkBytes <= shared_for(1, facts)) {
-        keep(plan, a_lane);
+    if (shape.aligned && shape.stochastic) {
+        keep_all(plan, divide_up_by_power(chunks, lanes), facts);
     }
     return plan;
 }
@@ -124,7 +164,7 @@ FakeQuantizePlan plan_block(const FakeQuantizeShape& shape, const PlanFacts& fac
     // Several chunks a thread share what each thread computes for the group, in blocks small enough
     // that several of a multiprocessor's take turns.
     const std::int64_t a_thread = chunks_a_thread(shape, facts, shape.stochastic ? 4 : 2);
-    const std::int64_t most = shape.stochastic                 ? 512
+    const std::int64_t most = shape.stochastic                 ? kDrawnThreads
                               : a_thread == 1 || chunks > 4096 ? 1024
                               : chunks <= 1024                 ? 256
                                                                : 512;
@@ -134,14 +174,17 @@ FakeQuantizePlan plan_block(const FakeQuantizeShape& shape, const PlanFacts& fac
         std::min({whole_warps(divide_up(chunks, a_thread)), most, most_threads(facts)}));
     plan.lanes = plan.block;
     plan.grid = grid_for(shape.groups);
-    // A thread's first chunk is held in a register, but for stochastic rounding.
     const std::int64_t rows =
         chunks <= kMaxBlockChunks
             ? (static_cast<std::uint32_t>(chunks) + plan.block - 1) / plan.block  // 32 bits: faster
             : divide_up(chunks, plan.block);
-    const std::int64_t beyond = rows - (shape.stochastic ? 0 : 1);
-    // Two blocks at least, one of which loads while the other stores: one alone would leave memory
-    // idle between the two.
+    if (shape.aligned && shape.stochastic) {
+        keep_all(plan, rows, facts);
+        return plan;
+    }
+    // A thread's first chunk is held in a register. Two blocks at least, one of which loads while
+    // the other stores: one alone would leave memory idle between the two.
+    const std::int64_t beyond = rows - 1;
     if (shape.aligned && beyond > 0 && beyond * plan.block * kChunkBytes <= shared_for(2, facts)) {
         keep(plan, beyond);
     }
@@ -149,32 +192,30 @@ FakeQuantizePlan plan_block(const FakeQuantizeShape& shape, const PlanFacts& fac
 }
 
 /// Blocks of a team on a multiprocessor: they take turns at loading and storing.
-std::int64_t resident_teams(const FakeQuantizeShape& shape, const PlanFacts& facts) {
-    if (facts.max_threads_per_multiprocessor < 3 * kTeamThreads) {
-        return 1;
-    }
-    return shape.stochastic ? 3 : 2;
+std::int64_t resident_teams(const PlanFacts& facts) {
+    return facts.max_threads_per_multiprocessor < 3 * kTeamThreads ? 1 : 2;
 }
 
-/// How many chunks a thread of a team keeps on chip, where `resident` blocks share it.
-std::int64_t chunks_held(const FakeQuantizeShape& shape, std::int64_t resident,
-                         const PlanFacts& facts) {
-    const std::int64_t shared = shared_for(resident, facts) / (kTeamThreads * kChunkBytes);
+/// How many chunks a thread keeps on chip, where `resident` blocks of `threads` share one.
+std::int64_t chunks_held(const FakeQuantizeShape& shape, std::int64_t threads,
+                         std::int64_t resident, const PlanFacts& facts) {
+    const std::int64_t shared = shared_for(resident, facts) / (threads * kChunkBytes);
     return shape.stochastic ? shared : kHeldChunks + shared / kHeldChunks * kHeldChunks;
 }
 
-/// A team of `blocks` blocks a group, a slice each, of which a thread keeps at most `held` chunks.
+/// A team of `blocks` blocks of `threads` a group, a slice each, of which a thread keeps at most
+/// `held` chunks.
 FakeQuantizePlan plan_team(FakeQuantizeKernel kernel, const FakeQuantizeShape& shape,
-                           std::int64_t blocks, std::int64_t held) {
+                           std::int64_t blocks, std::int64_t threads, std::int64_t held) {
     FakeQuantizePlan plan;
     plan.kernel = kernel;
-    plan.block = static_cast<std::uint32_t>(kTeamThreads);
+    plan.block = static_cast<std::uint32_t>(threads);
     plan.lanes = plan.block;
     plan.slices = static_cast<std::uint32_t>(blocks);
     plan.slice_size =
         divide_up(divide_up(shape.group_size, blocks), kSliceAlignment) * kSliceAlignment;
     const std::int64_t chunks =
-        divide_up(divide_up_by_power(plan.slice_size, chunk_of(shape.element_bytes)), kTeamThreads);
+        divide_up(divide_up_by_power(plan.slice_size, chunk_of(shape.element_bytes)), threads);
     if (shape.stochastic) {
         keep(plan, std::min(chunks, held));
     } else {
@@ -190,14 +231,23 @@ std::optional<FakeQuantizePlan> plan_cluster(const FakeQuantizeShape& shape,
     if (!facts.cluster_launch || most_threads(facts) < kTeamThreads) {
         return std::nullopt;
     }
-    const std::int64_t held = chunks_held(shape, resident_teams(shape, facts), facts);
-    const std::int64_t size = power_of_two_up(
-        divide_up(chunks_of(shape), std::max<std::int64_t>(held, 1) * kTeamThreads));
-    if (size > kMaxCluster) {
+    // With random numbers small blocks of few chunks a thread, so that while some load others draw;
+    // three of the largest at least.
+    constexpr std::int64_t kDrawnBlocks = 3;
+    const std::int64_t threads = shape.stochastic ? kDrawnThreads : kTeamThreads;
+    const std::int64_t held =
+        chunks_held(shape, threads, shape.stochastic ? kDrawnBlocks : resident_teams(facts), facts);
+    const std::int64_t wanted = shape.stochastic         ? chunks_a_thread(shape, facts, kDrawnRows)
+                                : is_small(shape, facts) ? 1
+                                                         : held;
+    const std::int64_t size = std::min(
+        power_of_two_up(divide_up(chunks_of(shape), std::max<std::int64_t>(wanted, 1) * threads)),
+        kMaxCluster);
+    if (chunks_of(shape) > size * threads * held || shape.groups > kMaxGrid / size) {
         return std::nullopt;
     }
-    FakeQuantizePlan plan = plan_team(FakeQuantizeKernel::cluster, shape, size, held);
-    plan.grid = grid_for(std::min(shape.groups, kMaxGrid / size) * size);
+    FakeQuantizePlan plan = plan_team(FakeQuantizeKernel::cluster, shape, size, threads, held);
+    plan.grid = grid_for(shape.groups * size);
     return plan;
 }
 
@@ -207,17 +257,19 @@ std::optional<FakeQuantizePlan> plan_grid(const FakeQuantizeShape& shape, const 
         return std::nullopt;
     }
     const std::int64_t multiprocessors = multiprocessors_of(facts);
-    std::int64_t resident = resident_teams(shape, facts);
-    std::int64_t held = chunks_held(shape, resident, facts);
-    std::int64_t size = divide_up(chunks_of(shape), std::max<std::int64_t>(held, 1) * kTeamThreads);
+    std::int64_t threads = kTeamThreads;
+    std::int64_t resident = resident_teams(facts);
+    std::int64_t held = chunks_held(shape, threads, resident, facts);
+    std::int64_t size = divide_up(chunks_of(shape), std::max<std::int64_t>(held, 1) * threads);
     if (shape.groups == 1 || size > multiprocessors) {
-        // The whole chip for one group at a time. With nearest rounding one block of all the memory
-        // a multiprocessor: fewer blocks wait for each other.
-        resident = shape.stochastic ? resident : 1;
-        held = chunks_held(shape, resident, facts);
-        size = multiprocessors * resident;
+        // The whole chip for one group at a time, with one block of all the memory a
+        // multiprocessor: fewer blocks wait for each other.
+        threads = shape.stochastic ? std::min(kDrawnGridThreads, most_threads(facts)) : threads;
+        resident = 1;
+        held = chunks_held(shape, threads, resident, facts);
+        size = multiprocessors;
     }
-    FakeQuantizePlan plan = plan_team(FakeQuantizeKernel::grid, shape, size, held);
+    FakeQuantizePlan plan = plan_team(FakeQuantizeKernel::grid, shape, size, threads, held);
     const std::int64_t teams = std::min(shape.groups, multiprocessors * resident / size);
     plan.grid = grid_for(teams * size);
     const std::int64_t rounds = divide_up(shape.groups, teams);
@@ -260,7 +312,7 @@ std::uint64_t board_bytes(const FakeQuantizePlan& plan) noexcept {
 }
 
 std::uint64_t most_board_bytes(const PlanFacts& facts) noexcept {
-    constexpr std::int64_t kMostBlocks = 3;  // of a multiprocessor
+    constexpr std::int64_t kMostBlocks = 2;  // of a multiprocessor
     FakeQuantizePlan plan;
     plan.grid = grid_for(multiprocessors_of(facts) * kMostBlocks);
     return board_bytes(plan);
@@ -288,7 +340,7 @@ FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
     if (const auto plan = plan_groups(shape, facts)) {
         return *plan;
     }
-    if (chunks_of(shape) <= kMaxBlockChunks) {
+    if (chunks_of(shape) <= most_block_chunks(shape, facts)) {
         return plan_block(shape, facts);
     }
     if (shape.aligned) {

@@ -143,8 +143,9 @@ void quantize_on_device(const char* op, const QuantizeTask& task, int device, St
         .bits = static_cast<unsigned>(task.bits),
         .err_beta = task.err_beta,
         .err_keep = 1.0F - task.err_beta,
-        .random = task.stochastic ? random_arguments(task.random, device_random)
-                                  : kernels::RandomArguments{},
+        .random = task.stochastic
+                      ? random_arguments(task.random, task.groups * task.group_size, device_random)
+                      : kernels::RandomArguments{},
     };
     void* launch_arguments[] = {&arguments};
     const driver::LaunchConfig config{

@@ -62,15 +62,6 @@ bool are_addresses_sound(const RememberedCall& known, std::uintptr_t from,
            is_aligned(from | to, launch.group_size, element_bytes) == (launch.aligned != 0);
 }
 
-/// The round keys are the seed's, which is mostly the last call's.
-void draw(kernels::RandomArguments& arguments, const RandomState& state) noexcept {
-    if (arguments.seed == state.seed) {
-        arguments.offset = state.offset;
-    } else {
-        arguments = random_arguments(state, 0);
-    }
-}
-
 /// Whether the context in which the call would be launched is the one remembered.
 bool is_current(const LaunchedCall& call, driver::StreamHandle stream) {
     driver::ContextHandle current = nullptr;
@@ -84,7 +75,8 @@ bool is_current(const LaunchedCall& call, driver::StreamHandle stream) {
 }  // namespace
 
 bool repeat_call(const TensorView& input, const TensorView& output, std::int64_t groups, int bits,
-                 bool stochastic, bool asymmetric, const CallOptions& options) {
+                 bool stochastic, bool asymmetric, const CallOptions& options,
+                 std::optional<RandomState>& random) {
     const CallKey key{.generation = generation.load(std::memory_order_acquire),
                       .elements = input.elements(),
                       .groups = groups,
@@ -108,9 +100,14 @@ bool repeat_call(const TensorView& input, const TensorView& output, std::int64_t
     arguments.input = input.data;
     arguments.output = output.data;
     if (stochastic) {
-        draw(arguments.random, options.random
-                                   ? *options.random
-                                   : next_random_state(static_cast<std::uint64_t>(key.elements)));
+        const unsigned scheduled = arguments.random.scheduled;
+        if (!random) {
+            random = next_random_state(static_cast<std::uint64_t>(key.elements));
+        }
+        renew_random_arguments(arguments.random, *random, key.elements);
+        if (arguments.random.scheduled != scheduled) {
+            return false;  // another kernel's
+        }
     }
     void* pointers[] = {&arguments};
     // A launch that is refused is tried, and told of, by whoever goes the whole way.

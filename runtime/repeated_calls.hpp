@@ -13,15 +13,18 @@
 #include <opforge/runtime/quantizer_module.hpp>
 
 #include <cstdint>
+#include <optional>
 
 namespace opforge::runtime {
 
 /// Launches where this thread has launched such a call before and every check of it holds for these
 /// addresses, too. @return whether it was launched; where it was not, nothing was done
 /// @param output the tensor that the result goes to, which may be `input`
+/// @param random the caller's state, or none: then that of the process, which is left here for the
+///     call to go on with where it was taken and nothing was launched
 [[nodiscard]] bool repeat_call(const TensorView& input, const TensorView& output,
                                std::int64_t groups, int bits, bool stochastic, bool asymmetric,
-                               const CallOptions& options);
+                               const CallOptions& options, std::optional<RandomState>& random);
 
 /// What a call of one launch came to. Only calls whose context is the device's primary one, which
 /// stays what it is.

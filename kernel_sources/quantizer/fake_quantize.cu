@@ -4,13 +4,15 @@
 //   OPFORGE_KERNELS     0 to 5: which of the kernels below
 // Kernels, each with one FakeQuantizeArguments by value:
 //   0: <program>_groups   `lanes` lanes a group, many groups a block; aligned tensors only. Nearest
-//                         rounding: at most one chunk a lane
+//                         rounding: at most one chunk a lane, else a few
 //   1: <program>_block    one block a group; aligned tensors only
 //   2: <program>_any      either, of tensors of any alignment and group size
 //   3: <program>_range    ranges of slices of groups, then
 //      <program>_apply    the slices: for groups too large for one block; any tensors
 //   4: <program>_cluster  one cluster a group, a slice a block; aligned tensors, from sm_90 on
 //   5: <program>_grid     a team of blocks a group, a slice a block; aligned tensors, cooperative
+// With stochastic rounding, those for aligned tensors only are for scheduled launches only, too
+// (random_arguments.cuh).
 // A call needs one of them, so they are programs of their own: the first call compiles no more than
 // it needs, which for aligned tensors is without the code for others. 64-bit counts. Formulas:
 // contract, sections 1.1 and 3.
@@ -19,6 +21,7 @@
 #include "opforge/kernels/held_share.cuh"
 #include "opforge/kernels/program.cuh"
 #include "opforge/kernels/range.cuh"
+#include "opforge/kernels/row_share.cuh"
 #include "opforge/kernels/team.cuh"
 #include "opforge/kernels/thread_share.cuh"
 #include "opforge/kernels/types.cuh"
@@ -30,114 +33,116 @@ namespace {
 // should have room for: with random numbers registers are what limits that.
 [[maybe_unused]] constexpr u32 kGroupsThreads = 256;
 [[maybe_unused]] constexpr u32 kTeamThreads = 512;
-[[maybe_unused]] constexpr u32 kTeams = kStochastic ? 3 : 2;
-[[maybe_unused]] constexpr u32 kBlockThreads = kStochastic ? 512 : 1024;
+[[maybe_unused]] constexpr u32 kClusterThreads = kStochastic ? 256 : kTeamThreads;
+[[maybe_unused]] constexpr u32 kClusters = kStochastic ? 6 : 2;
+[[maybe_unused]] constexpr u32 kGridThreads = kStochastic ? 1024 : kTeamThreads;
+[[maybe_unused]] constexpr u32 kBlockThreads = kStochastic ? 256 : 1024;
 [[maybe_unused]] constexpr u32 kSplitThreads = 1024;
 
-/// `lanes` threads a group, many groups a block. `reduce` gives every lane its group's range.
-template <bool kAligned, class Reduce>
-OPFORGE_DEVICE void many_groups(const FakeQuantizeArguments& arguments, uint4* shared,
-                                Reduce reduce) {
-    const kernels::GroupLaunch& launch = arguments.launch;
-    const u32 lanes = launch.lanes;
-    const u32 sub = team_of_thread(lanes);
-    const u32 lane = threadIdx.x - sub * lanes;
-    const u32 groups_a_block = teams_of_block(lanes);
-    const Random<kStochastic> random(arguments.random);
-    // The bound is the block's, not the thread's: every lane must reach the reduction.
-    const i64 stride = static_cast<i64>(gridDim.x) * groups_a_block;
-    for (i64 base = static_cast<i64>(blockIdx.x) * groups_a_block; base < launch.groups;
-         base += stride) {
-        GroupSlice slice = whole_group(base + sub, launch);
-        slice.end = slice.group < launch.groups ? slice.end : 0;
-        ThreadShare<kAligned> share(arguments, slice, lane, lanes, shared);
-        const Range range = reduce(share.measure());
-        share.template apply<true>(arguments, GroupCodec(range, arguments), random);
-    }
+/// `lanes` threads a group, a few groups a block.
+[[maybe_unused]] OPFORGE_DEVICE GroupSlice group_of_team(const kernels::GroupLaunch& launch,
+                                                         u32 team) {
+    const i64 first = static_cast<i64>(blockIdx.x) * teams_of_block(launch.lanes);
+    GroupSlice slice = whole_group(first + team, launch);
+    slice.end = slice.group < launch.groups ? slice.end : 0;
+    return slice;
 }
 
-/// A team's way through its groups, the slice of `rank` of each. `first`: the team's number;
-/// `teams`: how many there are.
+/// A block's slice of its team's group. `round`: counts the team's groups.
 template <class Team>
-OPFORGE_DEVICE void team_groups(const FakeQuantizeArguments& arguments, const Team& team, u32 rank,
-                                i64 first, i64 teams, uint4* shared, Range* scratch) {
-    const kernels::GroupLaunch& launch = arguments.launch;
-    [[maybe_unused]] const Random<kStochastic> random(arguments.random);
-    u32 round = 0;
-#pragma unroll 1
-    for (i64 group = first; group < launch.groups; group += teams, ++round) {
-        const GroupSlice slice = slice_of_group(group, rank, launch);
-        if constexpr (kStochastic) {
-            ThreadShare<true> share(arguments, slice, threadIdx.x, blockDim.x, shared);
-            const Range own = reduce_block(share.measure(), scratch);
-            const GroupCodec codec(team.range_of_all(own, round), arguments);
-            share.template apply<true>(arguments, codec, random);
-        } else {
-            HeldShare share(arguments, slice, shared);
-            const Range own = reduce_block(share.measure(), scratch);
-            share.apply(arguments, GroupCodec(team.range_of_all(own, round), arguments));
-        }
-    }
+OPFORGE_DEVICE void team_group(const FakeQuantizeArguments& arguments, const Team& team, u32 rank,
+                               i64 group, u32 round, uint4* shared, Range* scratch) {
+    const GroupSlice slice = slice_of_group(group, rank, arguments.launch);
+#if OPFORGE_STOCHASTIC
+    const RowShare<Team::kKeepsAll> share(arguments, slice, threadIdx.x, blockDim.x, shared);
+    const Range own = reduce_block(share.measure(arguments), scratch);
+#else
+    HeldShare share(arguments, slice, shared);
+    const Range own = reduce_block(share.measure(), scratch);
+#endif
+    share.apply(arguments, GroupCodec(team.range_of_all(own, round), arguments));
 }
 
 }  // namespace
 
 #if OPFORGE_KERNELS == 0 && !OPFORGE_STOCHASTIC
 
-// Launch: block = kGroupsThreads, no dynamic shared memory, grid: every group. A lane has one chunk
-// or none, so nothing loops and nothing is read twice: the program that most first calls need
-// compiles a fifth faster for it.
+// Launch: block = kGroupsThreads, no dynamic shared memory, grid: every group. A lane has two
+// chunks at most, so nothing loops and nothing is read twice: the program that most first calls
+// need compiles a fifth faster for it.
 OPFORGE_KERNEL(groups, kGroupsThreads)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
+    constexpr u32 kMost = 2;
     const kernels::GroupLaunch& launch = arguments.launch;
     const i64 thread = static_cast<i64>(blockIdx.x) * kGroupsThreads + threadIdx.x;
     const i64 group = thread >> (31 - __clz(static_cast<int>(launch.lanes)));
     const u32 place = kCount * (threadIdx.x & (launch.lanes - 1));
-    const bool has_chunk = group < launch.groups && place < static_cast<u32>(launch.group_size);
+    const u32 end = group < launch.groups ? static_cast<u32>(launch.group_size) : 0;
+    const u32 step = kCount * launch.lanes;
     const i64 index = group * launch.group_size + place;
     Range::Collector collector;
-    Elements chunk{};
-    if (has_chunk) {
-        chunk =
-            load_chunk<Element>(static_cast<const Raw*>(arguments.input) + index, 0, kCount, true);
+    Elements chunk[kMost] = {};
 #pragma unroll
-        for (int i = 0; i < Elements::kWords; ++i) {
-            collector.include_word(chunk.word[i]);
+    for (u32 k = 0; k < kMost; ++k) {
+        if (place + k * step < end) {
+            chunk[k] = load_chunk<Element>(
+                static_cast<const Raw*>(arguments.input) + index + k * step, 0, kCount, true);
+        }
+    }
+#pragma unroll
+    for (u32 k = 0; k < kMost; ++k) {
+        if (place + k * step < end) {
+#pragma unroll
+            for (int i = 0; i < Elements::kWords; ++i) {
+                collector.include_word(chunk[k].word[i]);
+            }
         }
     }
     const GroupCodec codec(reduce_lanes(collector.range(), launch.lanes), arguments);
-    if (has_chunk) {
-        store_chunk<Element>(static_cast<Raw*>(arguments.output) + index,
-                             apply_chunk(chunk, codec, NoDraws{}, arguments), kCount, true);
+#pragma unroll
+    for (u32 k = 0; k < kMost; ++k) {
+        if (place + k * step < end) {
+            store_chunk<Element>(static_cast<Raw*>(arguments.output) + index + k * step,
+                                 apply_chunk(chunk[k], codec, NoDraws{}, arguments), kCount, true);
+        }
     }
 }
 
 #elif OPFORGE_KERNELS == 0
 
-// Launch: block = kGroupsThreads; dynamic shared memory for what each thread keeps there.
+// Launch: block = kGroupsThreads; dynamic shared memory for what each thread keeps there. Grid:
+// every group.
 OPFORGE_RESIDENT_KERNEL(groups, kGroupsThreads, 6)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
     extern __shared__ uint4 chunks[];
-    many_groups<true>(arguments, chunks,
-                      [&](const Range& own) { return reduce_lanes(own, arguments.launch.lanes); });
+    const u32 lanes = arguments.launch.lanes;
+    const i64 thread = static_cast<i64>(blockIdx.x) * kGroupsThreads + threadIdx.x;
+    GroupSlice slice =
+        whole_group(thread >> (31 - __clz(static_cast<int>(lanes))), arguments.launch);
+    slice.end = slice.group < arguments.launch.groups ? slice.end : 0;
+    const RowShare<true> share(arguments, slice, threadIdx.x & (lanes - 1), lanes, chunks);
+    const Range range = reduce_lanes(share.measure(arguments), lanes);
+    share.apply(arguments, GroupCodec(range, arguments));
 }
 
 #elif OPFORGE_KERNELS == 1
 
 // Launch: block = a multiple of 32 up to kBlockThreads; dynamic shared memory for what each thread
-// keeps there, or none.
-OPFORGE_RESIDENT_KERNEL(block, kBlockThreads, kStochastic ? 3 : 1)
+// keeps there, or none. Grid: every group.
+OPFORGE_RESIDENT_KERNEL(block, kBlockThreads, kStochastic ? 6 : 1)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
     extern __shared__ uint4 chunks[];
     __shared__ Range scratch[32];
-    const Random<kStochastic> random(arguments.random);
-    // Not many_groups(), which does the same with six registers more.
-    for (i64 group = blockIdx.x; group < arguments.launch.groups; group += gridDim.x) {
-        ThreadShare<true> share(arguments, whole_group(group, arguments.launch), threadIdx.x,
-                                blockDim.x, chunks);
-        const Range range = reduce_block(share.measure(), scratch);
-        share.apply<true>(arguments, GroupCodec(range, arguments), random);
-    }
+    const GroupSlice slice = whole_group(blockIdx.x, arguments.launch);
+#if OPFORGE_STOCHASTIC
+    const RowShare<true> share(arguments, slice, threadIdx.x, blockDim.x, chunks);
+    const Range range = reduce_block<false>(share.measure(arguments), scratch);
+    share.apply(arguments, GroupCodec(range, arguments));
+#else
+    ThreadShare<true> share(arguments, slice, threadIdx.x, blockDim.x, chunks);
+    const Range range = reduce_block<false>(share.measure(), scratch);
+    share.apply<true>(arguments, GroupCodec(range, arguments), Random<false>(arguments.random));
+#endif
 }
 
 #elif OPFORGE_KERNELS == 2
@@ -146,10 +151,14 @@ OPFORGE_RESIDENT_KERNEL(block, kBlockThreads, kStochastic ? 3 : 1)
 OPFORGE_KERNEL(any, kSplitThreads)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
     __shared__ Range scratch[32];
-    many_groups<false>(arguments, nullptr, [&](const Range& own) {
-        return arguments.launch.lanes > 32 ? reduce_block(own, scratch)
-                                           : reduce_lanes(own, arguments.launch.lanes);
-    });
+    const u32 lanes = arguments.launch.lanes;
+    const u32 team = team_of_thread(lanes);
+    ThreadShare<false> share(arguments, group_of_team(arguments.launch, team),
+                             threadIdx.x - team * lanes, lanes);
+    const Range own = share.measure();
+    const Range range = lanes > 32 ? reduce_block(own, scratch) : reduce_lanes(own, lanes);
+    share.apply<true>(arguments, GroupCodec(range, arguments),
+                      Random<kStochastic>(arguments.random));
 }
 
 #elif OPFORGE_KERNELS == 3
@@ -194,17 +203,16 @@ OPFORGE_KERNEL(apply, kSplitThreads)
 #elif OPFORGE_KERNELS == 4
 
 // Launch: clusters of `slices` blocks, a power of two up to 8; block = a multiple of 32 up to
-// kTeamThreads; dynamic shared memory for what each thread keeps there. Grid: a cluster for every
-// group, or fewer.
-OPFORGE_RESIDENT_KERNEL(cluster, kTeamThreads, kTeams)
+// kClusterThreads; dynamic shared memory for what each thread keeps there. Grid: every group.
+OPFORGE_RESIDENT_KERNEL(cluster, kClusterThreads, kClusters)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
 #if __CUDA_ARCH__ >= 900
     extern __shared__ uint4 chunks[];
     __shared__ Range scratch[32];
-    __shared__ Range slots[2];
+    __shared__ Range slot;
     const u32 size = static_cast<u32>(arguments.launch.slices);
-    const ClusterTeam<Range> team{slots, size};
-    team_groups(arguments, team, team.rank(), blockIdx.x / size, gridDim.x / size, chunks, scratch);
+    const ClusterTeam<Range> team{&slot, size};
+    team_group(arguments, team, team.rank(), blockIdx.x / size, 0, chunks, scratch);
     team.leave();
 #endif
 }
@@ -214,7 +222,7 @@ OPFORGE_RESIDENT_KERNEL(cluster, kTeamThreads, kTeams)
 // Launch: cooperative; block = a multiple of 32 up to kTeamThreads; dynamic shared memory for what
 // each thread keeps there. Grid: teams of `slices` blocks, as many as are resident at once or
 // fewer.
-OPFORGE_RESIDENT_KERNEL(grid, kTeamThreads, kTeams)
+OPFORGE_RESIDENT_KERNEL(grid, kGridThreads, kStochastic ? 1 : 2)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
     extern __shared__ uint4 chunks[];
     __shared__ Range scratch[32];
@@ -225,7 +233,12 @@ OPFORGE_RESIDENT_KERNEL(grid, kTeamThreads, kTeams)
     const GridTeam<Range> team{arguments.board + number * (2 * size * Range::kWords), size, rank,
                                arguments.tag, &shared};
     team.begin();
-    team_groups(arguments, team, rank, number, gridDim.x / size, chunks, scratch);
+    const u32 teams = gridDim.x / size;
+    u32 round = 0;
+#pragma unroll 1
+    for (i64 group = number; group < arguments.launch.groups; group += teams, ++round) {
+        team_group(arguments, team, rank, group, round, chunks, scratch);
+    }
 }
 
 #endif

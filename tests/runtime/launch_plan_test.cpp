@@ -64,19 +64,26 @@ TEST_CASE("a plan can be launched, whatever the shape", "[runtime]") {
             RC_ASSERT(plan.block <= static_cast<unsigned>(facts.max_threads_per_block));
             RC_ASSERT(plan.shared_bytes <= most_shared_bytes(facts));
             RC_ASSERT(plan.shared_bytes == plan.keeps * plan.block * 16U);
+            // Whether shared memory has room for all that the kernel's threads read.
+            const std::int64_t chunk = 16 / bytes;
+            const auto keeps_all = [&](std::int64_t elements) {
+                return std::int64_t{plan.keeps} * plan.lanes * chunk >= elements;
+            };
             switch (plan.kernel) {
             case FakeQuantizeKernel::groups:
                 RC_ASSERT(aligned);
                 RC_ASSERT(std::has_single_bit(plan.lanes));
                 RC_ASSERT(plan.lanes <= 32U);
-                RC_ASSERT(plan.keeps == 0U || stochastic);
+                RC_ASSERT((stochastic ? keeps_all(size) : plan.keeps == 0U));
+                RC_ASSERT(stochastic || std::int64_t{plan.lanes} * 2 * chunk >= size);
                 break;
             case FakeQuantizeKernel::block:
                 RC_ASSERT(aligned);
                 RC_ASSERT(plan.lanes == plan.block);
+                RC_ASSERT(!stochastic || keeps_all(size));
                 break;
             case FakeQuantizeKernel::any:
-                RC_ASSERT(!aligned);
+                RC_ASSERT(!aligned || stochastic);
                 RC_ASSERT(plan.keeps == 0U);
                 RC_ASSERT(plan.lanes == plan.block ||
                           (std::has_single_bit(plan.lanes) && plan.lanes <= 32U));
@@ -94,10 +101,10 @@ TEST_CASE("a plan can be launched, whatever the shape", "[runtime]") {
                 RC_ASSERT(facts.cluster_launch);
                 RC_ASSERT(std::has_single_bit(plan.slices));
                 RC_ASSERT(plan.slices <= 8U);
-                RC_ASSERT(plan.grid % plan.slices == 0U);
+                RC_ASSERT(plan.grid == plan.slices * groups);
                 RC_ASSERT(plan.slice_size % 64 == 0);
                 RC_ASSERT(plan.slices * plan.slice_size >= size);
-                RC_ASSERT(stochastic || plan.keeps % 4 == 0U);
+                RC_ASSERT((stochastic ? keeps_all(plan.slice_size) : plan.keeps % 4 == 0U));
                 break;
             case FakeQuantizeKernel::grid: {
                 RC_ASSERT(aligned);
@@ -130,14 +137,16 @@ TEST_CASE("small groups share a warp", "[runtime]") {
         CAPTURE(size);
         const FakeQuantizePlan plan = plan_of(4096, size);
         CHECK(plan.kernel == FakeQuantizeKernel::groups);
-        // One chunk of eight values a lane, or none.
+        // One chunk of eight values a lane, or none: the tensors are small.
         CHECK(plan.lanes * 8 >= size);
         CHECK(static_cast<std::int64_t>(plan.grid) * plan.block / plan.lanes >= 4096);
     }
     CHECK(plan_of(1 << 20, 16).lanes == 2);
-    CHECK(plan_of(1 << 20, 64).lanes == 8);
-    CHECK(plan_of(1 << 20, 64, 4).lanes == 16);
-    CHECK(plan_of(1 << 20, 256).lanes == 32);
+    // Two chunks a lane where there are more for a group.
+    CHECK(plan_of(1 << 20, 64).lanes == 4);
+    CHECK(plan_of(1 << 20, 64, 4).lanes == 8);
+    CHECK(plan_of(1 << 20, 512).lanes == 32);
+    CHECK(plan_of(1 << 20, 512).kernel == FakeQuantizeKernel::groups);
     // Four chunks a lane where random numbers are drawn.
     CHECK(stochastic_plan_of(1 << 20, 64).lanes == 2);
     CHECK(stochastic_plan_of(1 << 20, 16).lanes == 1);
@@ -151,9 +160,8 @@ TEST_CASE("groups of a block's size get a block each", "[runtime]") {
     CHECK(plan.kernel == FakeQuantizeKernel::block);
     CHECK(plan.grid == 16384);
     CHECK(plan.block == 256);
-    CHECK(plan_of(16384, 512).block == 32);
     CHECK(plan_of(16384, 1024).block == 64);
-    CHECK(plan_of(8, 32768).kernel == FakeQuantizeKernel::block);
+    CHECK(plan_of(8, 8192).kernel == FakeQuantizeKernel::block);
     CHECK(plan_of(1024, 32768).block == 512);
     CHECK(stochastic_plan_of(16384, 4096).block == 128);
 }
@@ -163,9 +171,15 @@ TEST_CASE("tensors that leave multiprocessors idle are shared by more threads", 
     CHECK(stochastic_plan_of(8192, 128).lanes == 16);
     CHECK(stochastic_plan_of(8192, 128).keeps == 1);
     CHECK(stochastic_plan_of(16, 1024).block == 128);
-    CHECK(stochastic_plan_of(256, 4096).block == 512);
     CHECK(plan_of(16, 4096).block == 512);
-    CHECK(plan_of(8, 32768).block == 1024);
+    // Beyond that, clusters.
+    CHECK(stochastic_plan_of(256, 4096).kernel == FakeQuantizeKernel::cluster);
+    CHECK(stochastic_plan_of(256, 4096).slices == 2);
+    CHECK(stochastic_plan_of(256, 4096).keeps == 1);
+    CHECK(plan_of(8, 32768).kernel == FakeQuantizeKernel::cluster);
+    CHECK(plan_of(8, 32768).slices == 8);
+    CHECK(plan_of(8, 32768).keeps == 0);
+    CHECK(plan_fake_quantize({8, 32768, 2, true}, kPlain).block == 1024);
     // 1 Mi values of fp32 are twice as many chunks.
     CHECK(plan_fake_quantize({8192, 128, 4, true, true}, kHopper).lanes == 16);
     CHECK(plan_fake_quantize({8192, 128, 4, true, true}, kHopper).keeps == 2);
@@ -181,6 +195,9 @@ TEST_CASE("a block keeps in shared memory what its threads read twice, where two
     CHECK(plan_of(16384, 4096).shared_bytes == 256 * 16);
     CHECK(plan_of(16384, 4096, 2, false).shared_bytes == 0);
     CHECK(stochastic_plan_of(16384, 4096).shared_bytes == 4096 * 2);
+    // With stochastic rounding all of it, or another kernel.
+    CHECK(stochastic_plan_of(4096, 16384).block == 256);
+    CHECK(stochastic_plan_of(4096, 16384).keeps == 8);
     CHECK(most_shared_bytes({}) == 0);
     const PlanFacts small{.multiprocessors = 40,
                           .max_threads_per_block = 1024,
@@ -188,6 +205,9 @@ TEST_CASE("a block keeps in shared memory what its threads read twice, where two
                           .shared_bytes_per_multiprocessor = 65536};
     CHECK(plan_fake_quantize({1024, 65536, 2, true}, small).shared_bytes == 0);
     CHECK(plan_fake_quantize({1024, 8192, 2, true}, small).shared_bytes == 12288);
+    CHECK(plan_fake_quantize({1024, 8192, 2, true, true}, small).shared_bytes == 16384);
+    CHECK(plan_fake_quantize({1024, 32768, 2, true, true}, small).kernel ==
+          FakeQuantizeKernel::any);
 }
 
 TEST_CASE("groups beyond a block's size get a cluster each", "[runtime]") {
@@ -202,7 +222,10 @@ TEST_CASE("groups beyond a block's size get a cluster each", "[runtime]") {
     CHECK(plan_of(128, 524288).slices == 8);
     CHECK(plan_of(512, 131072, 4).slices == 4);
     CHECK(stochastic_plan_of(512, 131072).kernel == FakeQuantizeKernel::cluster);
-    CHECK(stochastic_plan_of(512, 131072).slices == 4);
+    CHECK(stochastic_plan_of(512, 131072).slices == 8);
+    CHECK(stochastic_plan_of(512, 131072).keeps == 8);
+    CHECK(stochastic_plan_of(1024, 65536).slices == 4);
+    CHECK(stochastic_plan_of(256, 262144).keeps == 16);
     CHECK(plan_fake_quantize({512, 131072, 2, true}, kPlain).kernel == FakeQuantizeKernel::block);
 }
 
@@ -279,7 +302,8 @@ TEST_CASE("a group that is the whole tensor is spread over the chip", "[runtime]
     CHECK(plan.grid == 132);
     CHECK(plan.rounds == 1);
     CHECK(plan.shared_bytes > 233472 / 2);
-    CHECK(stochastic_plan_of(1, 64 << 20).grid == 3 * 132);
+    CHECK(stochastic_plan_of(1, 64 << 20).grid == 132);
+    CHECK(stochastic_plan_of(1, 64 << 20).block == 1024);
 
     const FakeQuantizePlan split = plan_fake_quantize({1, 64 << 20, 2, true}, kPlain);
     CHECK(split.kernel == FakeQuantizeKernel::split);

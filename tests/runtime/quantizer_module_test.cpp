@@ -46,16 +46,26 @@ TEST_CASE("every kernel of the plan gets the arguments that give the host's bits
     struct Case {
         std::size_t elements;
         std::int64_t groups;
+        std::uint64_t offset;
         Strings kernels;
     };
-    for (const Case& c : {Case{4096, 64, {"ds_sr_quantize_asym_fp32_groups"}},
-                          Case{65536, 8, {"ds_sr_quantize_asym_fp32_block"}},
-                          Case{262144, 2, {"ds_sr_quantize_asym_fp32_cluster"}}}) {
+    // Kernels for aligned tensors draw whole counters with one upper word.
+    for (const Case& c :
+         {Case{4096, 64, 8, {"ds_sr_quantize_asym_fp32_groups"}},
+          Case{8192, 8, 8, {"ds_sr_quantize_asym_fp32_block"}},
+          Case{65536, 8, 8, {"ds_sr_quantize_asym_fp32_cluster"}},
+          Case{4096, 64, 5, {"ds_sr_quantize_asym_fp32_any"}},
+          Case{8192, 8, (std::uint64_t{1} << 34U) - 8, {"ds_sr_quantize_asym_fp32_any"}},
+          Case{8192, 8, std::uint64_t{1} << 34U, {"ds_sr_quantize_asym_fp32_block"}},
+          Case{262144,
+               2,
+               5,
+               {"ds_sr_quantize_asym_fp32_range", "ds_sr_quantize_asym_fp32_apply"}}}) {
         CAPTURE(c.elements);
         std::vector<float> values = ramp(c.elements);
         const CallOptions options{.stream = nullptr,
                                   .output = {},
-                                  .random = RandomState{7, 5},
+                                  .random = RandomState{7, c.offset},
                                   .device_random = 0,
                                   .threads = 0};
         const std::vector<float> expected = on_host(values, c.groups, 5, true, true, options);

@@ -62,7 +62,7 @@ public:
         const i64 to_output =
             static_cast<Raw*>(arguments.output) - static_cast<const Raw*>(arguments.input);
         Raw* const input = const_cast<Raw*>(static_cast<const Raw*>(arguments.input));
-        u32 number = static_cast<u32>((end_ - from_ - 1) / (kBatch * step_));
+        u32 number = static_cast<u32>((end_ - from_ - 1) / kCount) / (kBatch * blockDim.x);
 #pragma unroll 1
         for (;; --number) {
             const Raw* from = from_ + static_cast<i64>(number) * (kBatch * step_);

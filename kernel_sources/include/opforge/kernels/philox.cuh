@@ -26,6 +26,9 @@ OPFORGE_DEVICE WideProduct multiply_wide(u32 a, u32 b) {
     return product;
 }
 
+constexpr u32 kPhiloxFirst = 0xD2511F53u;
+constexpr u32 kPhiloxSecond = 0xCD9E8D57u;
+
 /// `keys` gives each round's two words.
 template <class Keys>
 OPFORGE_DEVICE PhiloxWords philox(Keys keys, u64 counter) {
@@ -35,8 +38,8 @@ OPFORGE_DEVICE PhiloxWords philox(Keys keys, u64 counter) {
     u32 c3 = 0;
 #pragma unroll
     for (int round = 0; round < 10; ++round) {
-        const WideProduct product0 = multiply_wide(0xD2511F53u, c0);
-        const WideProduct product1 = multiply_wide(0xCD9E8D57u, c2);
+        const WideProduct product0 = multiply_wide(kPhiloxFirst, c0);
+        const WideProduct product1 = multiply_wide(kPhiloxSecond, c2);
         c0 = product1.high ^ c1 ^ keys.first(round);
         c1 = product1.low;
         c2 = product0.high ^ c3 ^ keys.second(round);
@@ -52,13 +55,15 @@ OPFORGE_DEVICE float draw_of(u32 word) {
     return static_cast<float>(word >> 8);
 }
 
-/// The numbers of a run of elements, whose first index is a multiple of four, with the keys of all
-/// rounds in the kernel's arguments: as operands they cost nothing, where computing them costs more
-/// than a tenth of the draw.
+/// The numbers of a run of elements, whose first index is a multiple of four, of a launch that is
+/// scheduled (random_arguments.cuh). The keys are operands, which cost nothing, where computing
+/// them costs more than a tenth of the draw; and two of the first rounds' four products are zero or
+/// in the keys.
 class ScheduledDraws {
 public:
     /// `j`: index of the run's first element.
-    OPFORGE_DEVICE ScheduledDraws(const u32 (&keys)[20], u64 j) : keys_{keys}, counter_(j >> 2) {}
+    OPFORGE_DEVICE ScheduledDraws(const u32 (&keys)[20], u64 j)
+        : keys_(keys), counter_(static_cast<u32>(j >> 2)) {}
 
     /// By elements, a multiple of four.
     OPFORGE_DEVICE void advance(u32 elements) { counter_ += elements / 4; }
@@ -68,7 +73,7 @@ public:
     OPFORGE_DEVICE void draw(float (&draws)[kCount]) const {
 #pragma unroll
         for (int k = 0; k < kCount; k += 4) {
-            const PhiloxWords drawn = philox(keys_, (counter_ + k / 4) & kPhiloxCounters);
+            const PhiloxWords drawn = words(counter_ + static_cast<u32>(k / 4));
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
                 draws[k + i] = draw_of(drawn.word[i]);
@@ -77,13 +82,27 @@ public:
     }
 
 private:
-    struct Keys {
-        const u32 (&words)[20];
-        OPFORGE_DEVICE u32 first(int round) const { return words[2 * round]; }
-        OPFORGE_DEVICE u32 second(int round) const { return words[2 * round + 1]; }
-    };
-    Keys keys_;
-    u64 counter_;
+    OPFORGE_DEVICE PhiloxWords words(u32 counter) const {
+        WideProduct product0 = multiply_wide(kPhiloxFirst, counter);
+        u32 c2 = product0.high ^ keys_[1];
+        WideProduct product1 = multiply_wide(kPhiloxSecond, c2);
+        u32 c0 = product1.high ^ keys_[2];
+        u32 c1 = product1.low;
+        c2 = product0.low ^ keys_[3];
+        u32 c3 = 0;
+#pragma unroll
+        for (int round = 2; round < 10; ++round) {
+            product0 = multiply_wide(kPhiloxFirst, c0);
+            product1 = multiply_wide(kPhiloxSecond, c2);
+            c0 = product1.high ^ c1 ^ keys_[2 * round];
+            c1 = product1.low;
+            c2 = product0.high ^ c3 ^ keys_[2 * round + 1];
+            c3 = product0.low;
+        }
+        return {{c0, c1, c2, c3}};
+    }
+    const u32 (&keys_)[20];
+    u32 counter_;
 };
 
 /// The same of any run and any seed. Where the first index is no multiple of four, one counter more

@@ -7,31 +7,26 @@
 
 namespace opforge {
 
-/// Seed and offset, from the arguments or from device memory. kStochastic: whether any are drawn.
+/// kStochastic: whether any are drawn.
 template <bool kStochastic>
-struct Random {
-    const kernels::RandomArguments& arguments;
-    u64 seed;
-    u64 offset;
-
-    OPFORGE_DEVICE explicit Random(const kernels::RandomArguments& given)
-        : arguments(given), seed(given.seed), offset(given.offset) {
-        if (kStochastic && given.device_random != nullptr) {
-            seed = given.device_random[0];
-            offset = given.device_random[1];
-        }
-    }
+class Random {
+public:
+    OPFORGE_DEVICE explicit Random(const kernels::RandomArguments& arguments)
+        : arguments_(arguments) {}
 
     /// act(draws) with the draws of the elements from `index` of the tensor on. `act` is an object
     /// with a call operator, not a lambda: NVRTC takes a generic one for host code.
     template <class Act>
     OPFORGE_DEVICE void with_draws(i64 index, Act act) const {
         if constexpr (kStochastic) {
-            const u64 j = offset + static_cast<u64>(index);
-            if (arguments.device_random == nullptr && j % 4 == 0) {
-                act(ScheduledDraws(arguments.round_keys, j));
+            const u64 first = static_cast<u64>(index);
+            if (arguments_.scheduled != 0 && first % 4 == 0) {
+                act(ScheduledDraws(arguments_.round_keys, arguments_.offset + first));
             } else {
-                act(AnyDraws(seed, j));
+                const u64* const in_memory = arguments_.device_random;
+                const u64 seed = in_memory != nullptr ? in_memory[0] : arguments_.seed;
+                const u64 offset = in_memory != nullptr ? in_memory[1] : arguments_.offset;
+                act(AnyDraws(seed, offset + first));
             }
         } else {
             act(NoDraws{});
@@ -53,6 +48,8 @@ private:
             from.draw(draws);
         }
     };
+
+    const kernels::RandomArguments& arguments_;
 };
 
 }  // namespace opforge

@@ -51,15 +51,15 @@ struct MagnitudeRange {
     struct Collector {
         u32 most = 0;
         OPFORGE_DEVICE void include_word(u32 word) {
-            constexpr u32 kMagnitude = splat<Element>(Element::kAll ^ Element::kSign);
-            most = WordOrder<Element>::larger(most, word & kMagnitude);
+            most = WordOrder<Element>::larger_magnitude(most, word);
         }
         OPFORGE_DEVICE MagnitudeRange range() const {
+            constexpr u32 kMagnitude = Element::kAll ^ Element::kSign;
             if (Element::kPerWord == 1) {
-                return {most};
+                return {most & kMagnitude};
             }
-            const u32 first = most & 0xffffu;
-            const u32 second = most >> 16;
+            const u32 first = most & kMagnitude;
+            const u32 second = most >> 16 & kMagnitude;
             return {first > second ? first : second};
         }
     };

@@ -38,6 +38,14 @@ OPFORGE_DEVICE float round_stochastic(float v, float draw) {
     return __fadd_ru(shifted, __fmaf_rn(draw, -0x1p-24f, fraction)) - kShift;
 }
 
+/// As round_stochastic, where v and the result are times 2^24, as `draw` is: one instruction less.
+/// v must be exactly 2^24 times a float.
+OPFORGE_DEVICE float round_stochastic_scaled(float v, float draw) {
+    constexpr float kShift = 12582912.0f * 0x1p24f;
+    const float floor = __fadd_rd(v, kShift) - kShift;
+    return draw < v - floor ? floor + 0x1p24f : floor;
+}
+
 /// As round_stochastic, for v >= 0, where v - floor(v) is exact: then the two roundings are one.
 OPFORGE_DEVICE float round_stochastic_up(float v, float draw) {
     constexpr float kShift = 12582912.0f;

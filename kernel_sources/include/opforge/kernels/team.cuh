@@ -1,5 +1,5 @@
 // Blocks that share a group: how each tells the others the range of its slice, and learns the
-// group's. A team goes through its groups in rounds; `round` counts them from 0.
+// group's.
 #pragma once
 
 #include "opforge/kernels/range.cuh"
@@ -9,13 +9,14 @@ namespace opforge {
 
 #if __CUDA_ARCH__ >= 900
 
-/// The blocks of a cluster, by distributed shared memory.
+/// The blocks of a cluster, by distributed shared memory; one group each.
 template <class Range>
 struct ClusterTeam {
-    /// Before the first round another block may not yet have begun, after the last one it may still
-    /// read: every block calls leave() last.
-    Range* slots;  // two, in shared memory: a block may be a round ahead of the others
-    u32 size;      // blocks, at most 32
+    static constexpr bool kKeepsAll = true;  // whether a launch has room for all of every group
+
+    /// Others may still read it when the block is done: every block calls leave() last.
+    Range* slot;  // in shared memory
+    u32 size;     // blocks, at most 32
 
     static OPFORGE_DEVICE u32 rank() {
         u32 value;
@@ -23,11 +24,11 @@ struct ClusterTeam {
         return value;
     }
     /// `range`: of the block's slice, the same in every thread. All threads of the team call it.
-    OPFORGE_DEVICE Range range_of_all(const Range& range, u32 round) const {
-        Range* const slot = slots + (round & 1);
+    OPFORGE_DEVICE Range range_of_all(const Range& range, u32) const {
         if (threadIdx.x == 0) {
             *slot = range;
         }
+        asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
         wait();
         Range total = Range::empty();
         const u32 lane = threadIdx.x % 32;
@@ -44,7 +45,9 @@ struct ClusterTeam {
             }
             total = Range::of_words(words);
         }
-        return reduce_lanes(total, 32);
+        total = reduce_lanes(total, 32);
+        asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+        return total;
     }
     OPFORGE_DEVICE void leave() const {
         wait();
@@ -52,9 +55,7 @@ struct ClusterTeam {
 
 private:
     static OPFORGE_DEVICE void wait() {
-        asm volatile("barrier.cluster.arrive.release.aligned;\n\t"
-                     "barrier.cluster.wait.acquire.aligned;" ::
-                         : "memory");
+        asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
     }
 };
 
@@ -65,10 +66,12 @@ private:
 /// reset. The caller sees to it that tags do not come again while old ones may be in memory.
 template <class Range>
 struct GridTeam {
-    u64* board;  // 2 * size * Range::kWords words of the team: two rounds, see ClusterTeam::slots
-    u32 size;    // blocks
-    u32 rank;    // of this block
-    u32 tag;     // of round 0
+    static constexpr bool kKeepsAll = false;
+    // 2 * size * Range::kWords words of the team: a block may be a round ahead of the others.
+    u64* board;
+    u32 size;       // blocks
+    u32 rank;       // of this block
+    u32 tag;        // of round 0
     Range* shared;  // one, in shared memory
 
     /// Brings the board into L2 while the data are on their way.
@@ -77,7 +80,7 @@ struct GridTeam {
             asm volatile("prefetch.global.L2 [%0];" ::"l"(board + i));
         }
     }
-    /// As ClusterTeam::range_of_all.
+    /// As ClusterTeam::range_of_all. `round`: counts the team's groups from 0.
     OPFORGE_DEVICE Range range_of_all(const Range& range, u32 round) const {
         const u64 now = static_cast<u64>(tag + round) << 32;
         u64* const words = board + (round & 1) * size * Range::kWords;

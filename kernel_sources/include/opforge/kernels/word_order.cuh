@@ -1,5 +1,5 @@
 // Words of elements, compared place by place: the smaller and the larger of two, NaN where either
-// is, -0 below +0.
+// is, -0 below +0; and the larger magnitude, under any sign.
 #pragma once
 
 #include "opforge/kernels/element.cuh"
@@ -15,6 +15,15 @@ constexpr OPFORGE_DEVICE u32 splat(u32 raw) {
 
 #if __CUDA_ARCH__ >= 800
 
+// Takes magnitudes by itself from sm_86 on.
+#if __CUDA_ARCH__ >= 860
+#define OPFORGE_LARGER_MAGNITUDE "max.NaN.xorsign.abs."
+constexpr u32 kIgnoredSigns = 0;
+#else
+#define OPFORGE_LARGER_MAGNITUDE "max.NaN."
+constexpr u32 kIgnoredSigns = 0x80008000u;
+#endif
+
 template <class Element>
 struct WordOrder;
 
@@ -29,6 +38,13 @@ struct WordOrder;
         static OPFORGE_DEVICE u32 larger(u32 a, u32 b) {                                           \
             u32 result;                                                                            \
             asm("max.NaN." type " %0, %1, %2;" : "=r"(result) : "r"(a), "r"(b));                   \
+            return result;                                                                         \
+        }                                                                                          \
+        static OPFORGE_DEVICE u32 larger_magnitude(u32 a, u32 b) {                                 \
+            u32 result;                                                                            \
+            asm(OPFORGE_LARGER_MAGNITUDE type " %0, %1, %2;"                                       \
+                : "=r"(result)                                                                     \
+                : "r"(a & ~kIgnoredSigns), "r"(b & ~kIgnoredSigns));                               \
             return result;                                                                         \
         }                                                                                          \
     }
@@ -52,7 +68,11 @@ struct WordOrder<Fp32> {
             : "f"(__uint_as_float(a)), "f"(__uint_as_float(b)));
         return __float_as_uint(result);
     }
+    static OPFORGE_DEVICE u32 larger_magnitude(u32 a, u32 b) {
+        return larger(a & ~Fp32::kSign, b & ~Fp32::kSign);
+    }
 };
+#undef OPFORGE_LARGER_MAGNITUDE
 
 #else
 
@@ -78,6 +98,10 @@ struct WordOrder {
     }
     static OPFORGE_DEVICE u32 larger(u32 a, u32 b) {
         return choose(a, b, true);
+    }
+    static OPFORGE_DEVICE u32 larger_magnitude(u32 a, u32 b) {
+        constexpr u32 kMagnitudes = ~splat<Element>(Element::kSign);
+        return larger(a & kMagnitudes, b & kMagnitudes);
     }
 };
 

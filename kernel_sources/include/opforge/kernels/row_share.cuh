@@ -1,0 +1,108 @@
+// The share of one of `lanes` threads in finding a slice's range and in applying it, where random
+// numbers are drawn: rows of one chunk a thread, read once and kept in shared memory, as registers
+// are what the draws need. Aligned tensors and scheduled launches (random_arguments.cuh) only.
+#pragma once
+
+#include "opforge/kernels/chunk.cuh"
+#include "opforge/kernels/fake_quantize_codec.cuh"
+#include "opforge/kernels/group_slice.cuh"
+#include "opforge/kernels/types.cuh"
+
+namespace opforge {
+
+/// kAllKept: the block's dynamic shared memory, arguments.launch.keeps chunks for each thread, has
+/// room for every row. Else rows beyond it are read again.
+template <bool kAllKept>
+class RowShare {
+    static constexpr u32 kBatch = 4;  // rows under way at once
+
+public:
+    /// `shared`: the block's dynamic shared memory.
+    OPFORGE_DEVICE RowShare(const FakeQuantizeArguments& arguments, const GroupSlice& slice,
+                            u32 lane, u32 lanes, uint4* shared)
+        : start_(slice.group * arguments.launch.group_size + slice.begin + kCount * lane),
+          lanes_(lanes), shared_(shared + threadIdx.x) {
+        const u32 chunks =
+            slice.end > slice.begin ? static_cast<u32>((slice.end - slice.begin) / kCount) : 0;
+        left_ = chunks > lane ? chunks - lane : 0;
+    }
+
+    OPFORGE_DEVICE Range measure(const FakeQuantizeArguments& arguments) const {
+        const Raw* from = static_cast<const Raw*>(arguments.input) + start_;
+        const u32 kept = arguments.launch.keeps * lanes_;
+        uint4* keep = shared_;
+        u32 place = 0;
+        Range::Collector collector;
+        // Whole batches without a question for each row; what is left of the last one with.
+#pragma unroll 1
+        for (; place + (kBatch - 1) * lanes_ < left_; place += kBatch * lanes_) {
+            measure_batch<true>(from, place, kept, keep, collector);
+            from += kBatch * (kCount * lanes_);
+            keep += kBatch * blockDim.x;
+        }
+        if (place < left_) {
+            measure_batch<false>(from, place, kept, keep, collector);
+        }
+        return collector.range();
+    }
+
+    /// After measure().
+    OPFORGE_DEVICE void apply(const FakeQuantizeArguments& arguments,
+                              const GroupCodec& codec) const {
+        ScheduledDraws draws(arguments.random.round_keys,
+                             arguments.random.offset + static_cast<u64>(start_));
+        const u32 kept = arguments.launch.keeps * lanes_;
+        [[maybe_unused]] const i64 to_input =
+            static_cast<const Raw*>(arguments.input) - static_cast<Raw*>(arguments.output);
+        Raw* to = static_cast<Raw*>(arguments.output) + start_;
+        const uint4* keep = shared_;
+#pragma unroll 1
+        for (u32 place = 0; place < left_; place += lanes_) {
+            Elements chunk;
+            if (kAllKept || place < kept) {
+                const uint4 words = *keep;
+                chunk = {{words.x, words.y, words.z, words.w}};
+            } else {
+                chunk = load_chunk<Element>(to + to_input, 0, kCount, true);
+            }
+            store_chunk<Element>(to, apply_chunk(chunk, codec, draws, arguments), kCount, true);
+            to += kCount * lanes_;
+            keep += blockDim.x;
+            draws.advance(kCount * lanes_);
+        }
+    }
+
+private:
+    template <bool kWhole>
+    OPFORGE_DEVICE void measure_batch(const Raw* from, u32 place, u32 kept, uint4* keep,
+                                      Range::Collector& collector) const {
+        Elements batch[kBatch];
+        const auto is_there = [&](u32 k) { return kWhole || place + k * lanes_ < left_; };
+#pragma unroll
+        for (u32 k = 0; k < kBatch; ++k) {
+            if (is_there(k)) {
+                batch[k] = load_chunk<Element>(from + k * (kCount * lanes_), 0, kCount, true);
+            }
+        }
+#pragma unroll
+        for (u32 k = 0; k < kBatch; ++k) {
+            if (is_there(k)) {
+#pragma unroll
+                for (int i = 0; i < Elements::kWords; ++i) {
+                    collector.include_word(batch[k].word[i]);
+                }
+                if (kAllKept || place + k * lanes_ < kept) {
+                    keep[k * blockDim.x] = make_uint4(batch[k].word[0], batch[k].word[1],
+                                                      batch[k].word[2], batch[k].word[3]);
+                }
+            }
+        }
+    }
+
+    i64 start_;      // element of the tensor that the thread's first chunk begins with
+    u32 lanes_;      // chunks from row to row
+    u32 left_;       // chunks of the slice from the thread's first one on
+    uint4* shared_;  // the thread's, blockDim.x apart
+};
+
+}  // namespace opforge
