@@ -89,24 +89,25 @@ bool visit_fake_quantize(const Visitor& visit) {
 struct CodesOp {
     const char* name;
     const char* source;
-    Recipe::Define define;  // the op's own
-    int milliseconds;       // in each way of launching, within a fifth
+    Recipe::Define define;   // the op's own
+    int milliseconds;        // in each way of launching, within a fifth
+    std::size_t launchings;  // of those of visit_codes
 };
 
-// Each in three ways of launching.
 constexpr std::array<CodesOp, 5> kQuantizing = {
-    {{"quantize", "quantizer/quantize.cu", {"OPFORGE_STOCHASTIC", "0"}, 130},
-     {"sr_quantize", "quantizer/quantize.cu", {"OPFORGE_STOCHASTIC", "1"}, 220},
-     {"loco_swizzle_quant", "quantizer/loco_swizzle_quant.cu", {}, 190},
-     {"quantized_reduction", "quantizer/quantized_reduction.cu", {"OPFORGE_FEEDBACK", "0"}, 320},
+    {{"quantize", "quantizer/quantize.cu", {"OPFORGE_STOCHASTIC", "0"}, 130, 4},
+     {"sr_quantize", "quantizer/quantize.cu", {"OPFORGE_STOCHASTIC", "1"}, 220, 4},
+     {"loco_swizzle_quant", "quantizer/loco_swizzle_quant.cu", {}, 190, 4},
+     {"quantized_reduction", "quantizer/quantized_reduction.cu", {"OPFORGE_FEEDBACK", "0"}, 320, 3},
      {"loco_quantized_reduction",
       "quantizer/quantized_reduction.cu",
       {"OPFORGE_FEEDBACK", "1"},
-      380}}};
+      380,
+      3}}};
 
 bool visit_codes(const Visitor& visit) {
-    constexpr std::array<const char*, 3> kLaunchings = {"_groups", "_any", "_split"};
-    constexpr std::array<const char*, 3> kNumbers = {"0", "1", "2"};
+    constexpr std::array<const char*, 4> kLaunchings = {"_groups", "_any", "_split", "_cluster"};
+    constexpr std::array<const char*, 4> kNumbers = {"0", "1", "2", "3"};
     for (std::size_t element = 0; element < kElements.size(); ++element) {
         for (const std::size_t asymmetric : {0U, 1U}) {
             std::string suffix = asymmetric != 0 ? "_asym_" : "_";
@@ -115,7 +116,7 @@ bool visit_codes(const Visitor& visit) {
             const Recipe::Define of_type{"OPFORGE_ASYMMETRIC", kFlag.at(asymmetric)};
             for (const CodesOp& op : kQuantizing) {
                 const std::string function = op.name + suffix;
-                for (std::size_t launching = 0; launching < kLaunchings.size(); ++launching) {
+                for (std::size_t launching = 0; launching < op.launchings; ++launching) {
                     if (!visit({function,
                                 kLaunchings.at(launching),
                                 op.source,

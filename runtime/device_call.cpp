@@ -65,6 +65,14 @@ bool is_capturing(const DriverApi& api, StreamHandle stream) {
     return result == kErrorCaptureImplicit || (result == 0 && status == kCaptureActive);
 }
 
+bool is_refusal(int result) noexcept {
+    constexpr int kLaunchOutOfResources = 701;
+    constexpr int kCooperativeLaunchTooLarge = 720;
+    constexpr int kInvalidClusterSize = 912;
+    return result == kLaunchOutOfResources || result == kCooperativeLaunchTooLarge ||
+           result == kInvalidClusterSize;
+}
+
 void refuse_first_use_in_capture(const char* op, const DriverApi& api, StreamHandle stream,
                                  const std::string& program) {
     if (is_capturing(api, stream)) {

@@ -39,6 +39,10 @@ private:
 /// Whether a graph is being captured on the stream, also where another capture forbids asking.
 [[nodiscard]] bool is_capturing(const driver::DriverApi& api, driver::StreamHandle stream);
 
+/// Whether a launch's result is what CUDA says where fewer blocks or clusters can be resident than
+/// the device's facts promise. Nothing was launched then.
+[[nodiscard]] bool is_refusal(int result) noexcept;
+
 /// Compiling and loading inside a capture would break the capture, so it is refused before it
 /// begins. @throws DriverError
 void refuse_first_use_in_capture(const char* op, const driver::DriverApi& api,

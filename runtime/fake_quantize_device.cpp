@@ -25,15 +25,6 @@ FakeQuantizeVariant variant_of(const FakeQuantizeTask& task, FakeQuantizeKernel 
             .kernel = kernel};
 }
 
-/// What CUDA says where fewer blocks or clusters can be resident than the device's facts promise.
-bool is_refusal(int result) {
-    constexpr int kLaunchOutOfResources = 701;
-    constexpr int kCooperativeLaunchTooLarge = 720;
-    constexpr int kInvalidClusterSize = 912;
-    return result == kLaunchOutOfResources || result == kCooperativeLaunchTooLarge ||
-           result == kInvalidClusterSize;
-}
-
 /// One call, with its context current.
 class Call {
 public:

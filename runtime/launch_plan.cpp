@@ -93,20 +93,17 @@ std::int64_t chunks_a_thread(const FakeQuantizeShape& shape, const PlanFacts& fa
     return share;
 }
 
-/// Whether a chunk a thread is all that a tensor has for a chip.
-bool is_small(const FakeQuantizeShape& shape, const PlanFacts& facts) {
-    return chunks_a_thread(shape, facts, 2) == 1;
+/// Whether clusters of the largest size, one for each group, leave multiprocessors idle.
+bool leaves_idle(const FakeQuantizeShape& shape, const PlanFacts& facts) {
+    return shape.groups * kMaxCluster <= multiprocessors_of(facts);
 }
 
 /// The largest group for one block where larger ones may go to clusters.
 std::int64_t most_block_chunks(const FakeQuantizeShape& shape, const PlanFacts& facts) {
-    if (!facts.cluster_launch || !shape.aligned) {
+    if (!facts.cluster_launch || !shape.aligned || !shape.stochastic) {
         return kMaxBlockChunks;
     }
-    if (shape.stochastic) {
-        return kDrawnThreads * chunks_a_thread(shape, facts, kDrawnRows);
-    }
-    return is_small(shape, facts) ? 1024 : kMaxBlockChunks;
+    return leaves_idle(shape, facts) ? 1024 : kDrawnThreads * kDrawnRows;
 }
 
 void keep(FakeQuantizePlan& plan, std::int64_t chunks) {
@@ -237,9 +234,9 @@ std::optional<FakeQuantizePlan> plan_cluster(const FakeQuantizeShape& shape,
     const std::int64_t threads = shape.stochastic ? kDrawnThreads : kTeamThreads;
     const std::int64_t held =
         chunks_held(shape, threads, shape.stochastic ? kDrawnBlocks : resident_teams(facts), facts);
-    const std::int64_t wanted = shape.stochastic         ? chunks_a_thread(shape, facts, kDrawnRows)
-                                : is_small(shape, facts) ? 1
-                                                         : held;
+    const std::int64_t wanted = !shape.stochastic           ? held
+                                : leaves_idle(shape, facts) ? 1
+                                                            : kDrawnRows;
     const std::int64_t size = std::min(
         power_of_two_up(divide_up(chunks_of(shape), std::max<std::int64_t>(wanted, 1) * threads)),
         kMaxCluster);
@@ -356,13 +353,53 @@ FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
                : plan_fake_quantize_split(shape, facts);
 }
 
+namespace {
+
+constexpr std::int64_t kOctet = 8;
+constexpr std::int64_t kBatchThreads = 512;  // most of kernels `groups` and `cluster`
+
+/// One cluster a group that no block reads from L1 a second time; nothing where a cluster cannot
+/// have all of it on chip.
+std::optional<QuantizePlan> plan_quantize_cluster(const QuantizeShape& shape,
+                                                  const PlanFacts& facts) {
+    if (!facts.cluster_launch || !shape.aligned || shape.octet_bytes == 0 ||
+        most_threads(facts) < kBatchThreads ||
+        divide_up(shape.group_size, kOctet) <= kMaxBlockChunks ||
+        shape.groups > kMaxGrid / kMaxCluster) {
+        return std::nullopt;
+    }
+    // One batch a thread in registers, others in shared memory, with room for two blocks at least,
+    // of which one loads while the other stores.
+    const std::int64_t batch_bytes = kBatchThreads * shape.batch * shape.octet_bytes;
+    const std::int64_t most = 1 + shared_for(2, facts) / batch_bytes;
+    const std::int64_t of_a_batch = kBatchThreads * shape.batch * kOctet;
+    const std::int64_t size = power_of_two_up(divide_up(shape.group_size, most * of_a_batch));
+    if (size > kMaxCluster) {
+        return std::nullopt;
+    }
+    QuantizePlan plan;
+    plan.kernel = QuantizeKernel::cluster;
+    plan.block = static_cast<std::uint32_t>(kBatchThreads);
+    plan.lanes = plan.block;
+    plan.slices = size;
+    plan.slice_size =
+        divide_up(divide_up(shape.group_size, size), kSliceAlignment) * kSliceAlignment;
+    plan.grid = grid_for(shape.groups * size);
+    plan.shared_bytes =
+        static_cast<std::uint32_t>((divide_up(plan.slice_size, of_a_batch) - 1) * batch_bytes);
+    return plan;
+}
+
+}  // namespace
+
 QuantizePlan plan_quantize(const QuantizeShape& shape, const PlanFacts& facts) noexcept {
-    constexpr std::int64_t kOctet = 8;
-    constexpr std::int64_t kBatchThreads = 512;  // most of kernel `groups`
     constexpr std::int64_t kNeighbours = 4;
     QuantizePlan plan;
     if (shape.groups <= 0) {
         return plan;
+    }
+    if (const auto cluster = plan_quantize_cluster(shape, facts)) {
+        return *cluster;
     }
     plan.slice_size = shape.group_size;
     const std::int64_t octets = std::max<std::int64_t>(divide_up(shape.group_size, kOctet), 1);

@@ -54,6 +54,14 @@ int shared_bytes_a_thread(const QuantizeTask& task) {
     return is_reduction(task) ? depth * (batch_of(task) * task.bits + record_bytes) : 0;
 }
 
+/// What kernel `cluster` keeps of eight elements: they, and their error.
+int octet_bytes(const QuantizeTask& task) {
+    if (is_reduction(task)) {
+        return 0;
+    }
+    return static_cast<int>(8 * size_bytes(task.dtype)) * (task.error != nullptr ? 2 : 1);
+}
+
 /// Whether kernel `groups` can do it, which is aligned and counts groups and octets in 32 bits. A
 /// reduction's codes move a batch at a time.
 bool is_for_batches(const QuantizeTask& task) {
@@ -108,29 +116,15 @@ CodesVariant variant_of(const QuantizeTask& task, QuantizeKernel kernel) {
             .kernel = kernel};
 }
 
-}  // namespace
-
-void quantize_on_device(const char* op, const QuantizeTask& task, int device, StreamHandle stream,
-                        driver::DevicePointer device_random) {
-    QuantizerModule& module = module_for_call(op, device);
-    const driver::DriverApi& api = module.api();
-    const CallContext context(op, module, stream);
-    const QuantizePlan plan = plan_quantize({.groups = task.groups,
-                                             .group_size = task.group_size,
-                                             .batch = batch_of(task),
-                                             .shared_bytes_a_thread = shared_bytes_a_thread(task),
-                                             .aligned = is_for_batches(task)},
-                                            module.facts());
-    const ProgramKernels& program =
-        kernels_for_call(op, module, stream, variant_of(task, plan.kernel));
-
-    kernels::QuantizeArguments arguments{
+kernels::QuantizeArguments arguments_of(const QuantizeTask& task,
+                                        driver::DevicePointer device_random) {
+    return {
         .launch = {.groups = task.groups,
                    .group_size = task.group_size,
-                   .lanes = plan.lanes,
+                   .lanes = 0,
                    .aligned = is_aligned(task) ? 1U : 0U,
-                   .slice_size = plan.slice_size,
-                   .slices = plan.slices,
+                   .slice_size = 0,
+                   .slices = 0,
                    .keeps = 0},
         .input = task.input,
         .error = task.error,
@@ -147,22 +141,69 @@ void quantize_on_device(const char* op, const QuantizeTask& task, int device, St
                       ? random_arguments(task.random, task.groups * task.group_size, device_random)
                       : kernels::RandomArguments{},
     };
+}
+
+/// False where a cluster's launch was refused, and nothing was done.
+bool launch(const char* op, const QuantizeTask& task, const QuantizePlan& plan,
+            kernels::QuantizeArguments& arguments, QuantizerModule& module,
+            const CallContext& context, StreamHandle stream) {
+    const driver::DriverApi& api = module.api();
+    const ProgramKernels& program =
+        kernels_for_call(op, module, stream, variant_of(task, plan.kernel));
+    const ProgramKernels::Handles& handles = program.in(context.context());
+    arguments.launch.lanes = plan.lanes;
+    arguments.launch.slice_size = plan.slice_size;
+    arguments.launch.slices = plan.slices;
     void* launch_arguments[] = {&arguments};
-    const driver::LaunchConfig config{
+    driver::LaunchConfig config{
         .grid_x = plan.grid, .block_x = plan.block, .shared_bytes = plan.shared_bytes};
     const char* label = program.program->name().c_str();
-    const auto launch = [&](driver::KernelHandle kernel) {
-        driver::launch(api, kernel, config, stream, launch_arguments, label);
-    };
-    const ProgramKernels::Handles& handles = program.in(context.context());
+    if (plan.kernel == QuantizeKernel::cluster) {
+        config.cluster_x = static_cast<std::uint32_t>(plan.slices);
+        const int result = api.launch(handles.first, config, stream, launch_arguments);
+        if (is_refusal(result)) {
+            return false;
+        }
+        driver::check_launch(api, result, config, label);
+        return true;
+    }
     if (plan.kernel != QuantizeKernel::split) {
-        launch(handles.first);
-        return;
+        driver::launch(api, handles.first, config, stream, launch_arguments, label);
+        return true;
     }
     const StreamWorkspace workspace(module, stream, plan.workspace_bytes);
     arguments.ranges = std::bit_cast<void*>(workspace.address());
-    launch(handles.first);
-    launch(handles.second);
+    driver::launch(api, handles.first, config, stream, launch_arguments, label);
+    driver::launch(api, handles.second, config, stream, launch_arguments, label);
+    return true;
+}
+
+}  // namespace
+
+void quantize_on_device(const char* op, const QuantizeTask& task, int device, StreamHandle stream,
+                        driver::DevicePointer device_random) {
+    QuantizerModule& module = module_for_call(op, device);
+    const CallContext context(op, module, stream);
+    kernels::QuantizeArguments arguments = arguments_of(task, device_random);
+    const QuantizeShape shape{.groups = task.groups,
+                              .group_size = task.group_size,
+                              .batch = batch_of(task),
+                              .shared_bytes_a_thread = shared_bytes_a_thread(task),
+                              // Kernels for aligned tensors draw for scheduled launches only.
+                              .aligned = is_for_batches(task) &&
+                                         (!task.stochastic || arguments.random.scheduled != 0),
+                              .octet_bytes = octet_bytes(task)};
+    const QuantizePlan plan = plan_quantize(shape, module.facts());
+    if (plan.kernel == QuantizeKernel::cluster) {
+        if (launch(op, task, plan, arguments, module, context, stream)) {
+            return;
+        }
+        PlanFacts facts = module.facts();
+        facts.cluster_launch = false;
+        launch(op, task, plan_quantize(shape, facts), arguments, module, context, stream);
+        return;
+    }
+    launch(op, task, plan, arguments, module, context, stream);
 }
 
 void dequantize_on_device(const char* op, const DequantizeTask& task, int device,

@@ -10,6 +10,20 @@ namespace {
 constexpr std::array kElements = {Element::fp16, Element::bf16, Element::fp32};
 constexpr std::array<const char*, 3> kElementNames = {"fp16", "bf16", "fp32"};
 
+/// A dequantizer has one kernel; what it is called does not show. Clusters are for what reads a
+/// tensor.
+bool has_kernel(CodesVariant::Op op, QuantizeKernel kernel) {
+    using Op = CodesVariant::Op;
+    switch (kernel) {
+    case QuantizeKernel::groups:
+        return true;
+    case QuantizeKernel::cluster:
+        return op == Op::quantize || op == Op::loco_swizzle_quant;
+    default:
+        return op != Op::dequantize;
+    }
+}
+
 const char* name_of(Element element) {
     return kElementNames.at(static_cast<std::size_t>(element));
 }
@@ -70,7 +84,7 @@ std::string CodesVariant::program() const {
     if (op == Op::dequantize || op == Op::dequantize_experimental) {
         return function();
     }
-    constexpr std::array<const char*, 3> kLaunchings = {"groups", "any", "split"};
+    constexpr std::array<const char*, 4> kLaunchings = {"groups", "any", "split", "cluster"};
     return fmt::format("{}_{}", function(), kLaunchings.at(static_cast<std::size_t>(kernel)));
 }
 
@@ -95,8 +109,9 @@ std::vector<CodesVariant> CodesVariant::all() {
                 }
                 for (const bool asymmetric : {false, true}) {
                     for (const QuantizeKernel kernel :
-                         {QuantizeKernel::groups, QuantizeKernel::any, QuantizeKernel::split}) {
-                        if (kernel == QuantizeKernel::groups || op != Op::dequantize) {
+                         {QuantizeKernel::groups, QuantizeKernel::any, QuantizeKernel::split,
+                          QuantizeKernel::cluster}) {
+                        if (has_kernel(op, kernel)) {
                             variants.push_back({.op = op,
                                                 .element = element,
                                                 .stochastic = stochastic,

@@ -44,6 +44,9 @@ TEST_CASE("the quantizer's programs are its functions, each in its ways of launc
                 for (const std::string launching : {"_groups", "_any", "_split"}) {
                     expected.push_back(op + type + element + launching);
                 }
+                if (op.find("reduction") == std::string::npos) {
+                    expected.push_back(op + type + element + "_cluster");
+                }
             }
             expected.push_back("dequantize" + type + element);
         }

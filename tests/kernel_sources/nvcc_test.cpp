@@ -23,7 +23,7 @@ struct Program {
 std::vector<Program> programs() {
     std::vector<Program> all;
     const std::vector<std::vector<std::string>> fake_kernels = {
-        {"_groups"}, {"_block"}, {"_any"}, {"_range", "_apply"}};
+        {"_groups"}, {"_block"}, {"_any"}, {"_range", "_apply"}, {"_cluster"}, {"_grid"}};
     for (std::size_t launching = 0; launching < fake_kernels.size(); ++launching) {
         all.push_back({"fake_quantize.cu",
                        "ds_sr_quantize_asym_bf16",
@@ -31,17 +31,19 @@ std::vector<Program> programs() {
                        fake_kernels[launching]});
     }
     const std::vector<std::vector<std::string>> codes_kernels = {
-        {"_groups"}, {"_any"}, {"_range", "_apply"}};
+        {"_groups"}, {"_any"}, {"_range", "_apply"}, {"_cluster"}};
     for (std::size_t launching = 0; launching < codes_kernels.size(); ++launching) {
         const std::vector<std::string>& kernels = codes_kernels[launching];
         const std::string way = "OPFORGE_KERNELS=" + std::to_string(launching);
         all.push_back(
             {"quantize.cu", "sr_quantize_asym_bf16", {"OPFORGE_STOCHASTIC=1", way}, kernels});
         all.push_back({"loco_swizzle_quant.cu", "loco_swizzle_quant_asym_bf16", {way}, kernels});
-        all.push_back({"quantized_reduction.cu",
-                       "loco_quantized_reduction_asym_bf16",
-                       {"OPFORGE_FEEDBACK=1", way},
-                       kernels});
+        if (kernels.front() != "_cluster") {
+            all.push_back({"quantized_reduction.cu",
+                           "loco_quantized_reduction_asym_bf16",
+                           {"OPFORGE_FEEDBACK=1", way},
+                           kernels});
+        }
     }
     all.push_back({"dequantize.cu", "dequantize_asym_bf16", {}, {"_slices"}});
     all.push_back({"dequantize_experimental.cu", "dequantize_experimental", {}, {"_slices"}});

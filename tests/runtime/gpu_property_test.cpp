@@ -41,6 +41,12 @@ SweepCase variant_case(int variant, std::int64_t groups, std::int64_t group_size
     of.settings.stochastic = variant / 3 % 2 != 0;
     of.settings.asymmetric = variant / 6 != 0;
     of.settings.seed = of.seed * 0x9E3779B97F4A7C15U;
+    of.settings.offset = of.seed * 20;
+    return of;
+}
+
+// The same with random numbers that only the kernels for any tensor draw.
+SweepCase odd_offset(SweepCase of) {
     of.settings.offset = of.seed * 5 + 1;
     return of;
 }
@@ -66,7 +72,11 @@ std::vector<SweepCase> sanitizer_cases() {
             of.into_output = number % 2 != 0;
             of.output_skew = number % 4 == 3 ? of.input_skew + 1 : of.input_skew;
             ++number;
-            cases.push_back(of);
+            cases.push_back(number % 5 == 4 ? odd_offset(of) : of);
+        }
+        for (const Layout layout :
+             {Layout{9, 64}, Layout{3, 4096}, Layout{2, 65536}, Layout{1, 3 << 18}}) {
+            cases.push_back(variant_case(variant, layout.groups, layout.group_size));
         }
         SweepCase poisoned = variant_case(variant, 3, 300);
         poisoned.pattern = Pattern::nan;
@@ -153,6 +163,7 @@ TEST_CASE("the GPU equals the host over a random sweep of large groups",
         SweepCase of = random_case(seed, 4096);
         SplitMix random(seed);
         of.group_size = random.between(4000, 150000);
+        of.group_size = random.chance(50) ? of.group_size / 8 * 8 : of.group_size;
         of.settings.groups = random.between(1, 3);
         batches.add(of);
     }
@@ -229,9 +240,11 @@ TEST_CASE("the GPU equals the host for tensors that fill the chip", "[runtime][p
     constexpr std::int64_t kValues = std::int64_t{6} << 20U;
     GpuBatches batches(gpu->api);
     for (int variant = 0; variant < kVariants; ++variant) {
-        for (const std::int64_t size : {16, 64, 128, 512, 1024, 4096}) {
+        for (const std::int64_t size : {16, 64, 128, 512, 1024, 4096, 16384, 65536, 131072}) {
             batches.add(variant_case(variant, kValues / size, size));
         }
+        batches.add(odd_offset(variant_case(variant, kValues / 512, 512)));
+        batches.add(odd_offset(variant_case(variant, kValues / 65536, 65536)));
     }
     CHECK(batches.failures() == 0);
 }
@@ -273,14 +286,24 @@ TEST_CASE("the sanitizer's cases reach every kernel and are at most 300", "[runt
     CHECK(cases.size() <= 300);
     // Small and large chips, whose plans differ.
     for (const int multiprocessors : {20, 132}) {
-        std::array<std::array<int, 4>, kVariants> reached{};
+        std::array<std::array<int, 6>, kVariants> reached{};
         for (const SweepCase& of : cases) {
             const auto element_bytes = static_cast<int>(oracle::element_bytes(of.element));
             const bool aligned = of.input_skew == 0 && (!of.into_output || of.output_skew == 0) &&
                                  of.group_size * element_bytes % 16 == 0;
+            const bool stochastic = of.settings.stochastic;
+            const auto elements = static_cast<std::int64_t>(of.elements());
             const auto plan = runtime::plan_fake_quantize(
-                {of.settings.groups, of.group_size, element_bytes, aligned},
-                {multiprocessors, 1024});
+                {of.settings.groups, of.group_size, element_bytes,
+                 aligned && (!stochastic || draws_whole_counters(of.random(), elements)),
+                 stochastic},
+                {.multiprocessors = multiprocessors,
+                 .max_threads_per_block = 1024,
+                 .shared_bytes_per_block = 232448,
+                 .shared_bytes_per_multiprocessor = 233472,
+                 .max_threads_per_multiprocessor = 2048,
+                 .cooperative_launch = true,
+                 .cluster_launch = true});
             const int variant = static_cast<int>(of.element) + (of.settings.stochastic ? 3 : 0) +
                                 (of.settings.asymmetric ? 6 : 0);
             ++reached[static_cast<std::size_t>(variant)][static_cast<std::size_t>(plan.kernel)];

@@ -172,14 +172,14 @@ TEST_CASE("tensors that leave multiprocessors idle are shared by more threads", 
     CHECK(stochastic_plan_of(8192, 128).keeps == 1);
     CHECK(stochastic_plan_of(16, 1024).block == 128);
     CHECK(plan_of(16, 4096).block == 512);
-    // Beyond that, clusters.
-    CHECK(stochastic_plan_of(256, 4096).kernel == FakeQuantizeKernel::cluster);
-    CHECK(stochastic_plan_of(256, 4096).slices == 2);
-    CHECK(stochastic_plan_of(256, 4096).keeps == 1);
-    CHECK(plan_of(8, 32768).kernel == FakeQuantizeKernel::cluster);
-    CHECK(plan_of(8, 32768).slices == 8);
-    CHECK(plan_of(8, 32768).keeps == 0);
-    CHECK(plan_fake_quantize({8, 32768, 2, true}, kPlain).block == 1024);
+    CHECK(plan_of(8, 32768).block == 1024);
+    CHECK(stochastic_plan_of(256, 4096).block == 256);
+    CHECK(stochastic_plan_of(256, 4096).keeps == 2);
+    // A few groups share the chip.
+    CHECK(stochastic_plan_of(16, 16384).kernel == FakeQuantizeKernel::cluster);
+    CHECK(stochastic_plan_of(16, 16384).slices == 8);
+    CHECK(stochastic_plan_of(16, 16384).keeps == 1);
+    CHECK(stochastic_plan_of(64, 16384).kernel == FakeQuantizeKernel::block);
     // 1 Mi values of fp32 are twice as many chunks.
     CHECK(plan_fake_quantize({8192, 128, 4, true, true}, kHopper).lanes == 16);
     CHECK(plan_fake_quantize({8192, 128, 4, true, true}, kHopper).keeps == 2);
@@ -274,13 +274,27 @@ TEST_CASE("the ops with codes are planned in eights of elements", "[runtime]") {
     CHECK(block.block == 128);
     CHECK(block.lanes == block.block);
     CHECK(block.grid == 16384);
-    CHECK(plan_quantize({16384, 65536}, kHopper).block == 512);
+    CHECK(plan_quantize({16384, 16384}, kHopper).block == 512);
     CHECK(plan_quantize({4096, 64, 4, 0, false}, kHopper).kernel == QuantizeKernel::any);
     CHECK(plan_quantize({16384, 4096, 4, 0, false}, kHopper).kernel == QuantizeKernel::any);
     const auto whole = plan_quantize({1, 64 << 20}, kHopper);
     CHECK(whole.kernel == QuantizeKernel::split);
     CHECK(whole.slices * whole.slice_size >= 64 << 20);
     CHECK(whole.workspace_bytes == static_cast<std::uint64_t>(whole.slices) * 8);
+    // Groups that one block would have to read twice, from L2.
+    const auto cluster = plan_quantize({512, 131072, 4, 0, true, 16}, kHopper);
+    CHECK(cluster.kernel == QuantizeKernel::cluster);
+    CHECK(cluster.slices == 2);
+    CHECK(cluster.slice_size == 65536);
+    CHECK(cluster.block == 512);
+    CHECK(cluster.grid == 1024);
+    CHECK(cluster.shared_bytes == 3 * 512 * 4 * 16);
+    CHECK(plan_quantize({512, 131072, 2, 0, true, 32}, kHopper).slices == 4);
+    CHECK(plan_quantize({512, 131072, 4, 0, true, 32}, kHopper).slices == 4);
+    CHECK(plan_quantize({512, 32768, 4, 0, true, 16}, kHopper).kernel == QuantizeKernel::groups);
+    CHECK(plan_quantize({512, 131072, 4, 0, false, 16}, kHopper).kernel == QuantizeKernel::any);
+    CHECK(plan_quantize({512, 131072}, kHopper).kernel == QuantizeKernel::groups);
+    CHECK(plan_quantize({512, 131072, 4, 0, true, 16}, kPlain).kernel == QuantizeKernel::groups);
     // Records of empty groups are written.
     CHECK(plan_quantize({5, 0, 4, 0, false}, kHopper).grid >= 1);
 

@@ -78,8 +78,11 @@ CodesVariant variant_of(const OpsCase& of, const runtime::PlanFacts& facts) {
         const std::int64_t whole = of.reduces() ? 32 : 8;
         const bool aligned = std::none_of(std::begin(kAllRoles), std::end(kAllRoles),
                                           [&](Role role) { return of.skew[role] != 0; }) &&
-                             group_size % whole == 0 && of.group_size % whole == 0;
-        variant.kernel = runtime::plan_quantize({groups, group_size, 4, 0, aligned}, facts).kernel;
+                             group_size % whole == 0 && of.group_size % whole == 0 &&
+                             (!of.stochastic || draws_whole_counters(of.random, of.elements()));
+        const int octet_bytes = of.reduces() ? 0 : 16;
+        variant.kernel =
+            runtime::plan_quantize({groups, group_size, 4, 0, aligned, octet_bytes}, facts).kernel;
     }
     return variant;
 }
@@ -90,14 +93,19 @@ std::vector<OpsCase> sanitizer_cases() {
     std::uint64_t number = 0;
     for (const CodesVariant& variant : CodesVariant::all()) {
         using runtime::QuantizeKernel;
-        const bool batches = variant.kernel == QuantizeKernel::groups;
+        const bool cluster = variant.kernel == QuantizeKernel::cluster;
+        const bool batches = cluster || variant.kernel == QuantizeKernel::groups;
         const std::int64_t sizes[] = {6, 66, 130, 1002, 1026, 4100};
-        const std::int64_t aligned_sizes[] = {32, 96, 160, 1056, 2080, 17440};
+        const std::int64_t aligned_sizes[] = {32, 96, 160, 1056, 2080, 8160};
+        // Of one batch a thread, and more.
+        const std::int64_t cluster_sizes[] = {33120, 131040};
         const std::int64_t size = variant.kernel == QuantizeKernel::split ? 40002
+                                  : cluster ? cluster_sizes[number % 2]
                                   : batches ? aligned_sizes[number % 6]
                                             : sizes[number % 6];
         OpsCase of = ops_case(op_of(variant), 0, size);
         of.seed = ++number;
+        of.random = {number, number * (batches ? 20 : 5)};
         of.element = static_cast<oracle::Element>(variant.element);
         of.stochastic = variant.stochastic;
         of.asymmetric = variant.asymmetric;
@@ -328,14 +336,19 @@ TEST_CASE("the GPU poisons the groups with codes that the host poisons",
     CHECK(batches.failures() == 0);
 }
 
-TEST_CASE("the sanitizer's cases reach every program with codes and are at most 120", "[runtime]") {
+TEST_CASE("the sanitizer's cases reach every program with codes and are at most 135", "[runtime]") {
     const std::vector<OpsCase> cases = sanitizer_cases();
-    CHECK(cases.size() <= 120);
+    CHECK(cases.size() <= 135);
     // Small and large chips, whose plans differ.
     for (const int multiprocessors : {20, 132}) {
         std::set<std::size_t> reached;
         for (const OpsCase& of : cases) {
-            reached.insert(variant_of(of, {multiprocessors, 1024}).index());
+            reached.insert(variant_of(of, {.multiprocessors = multiprocessors,
+                                           .max_threads_per_block = 1024,
+                                           .shared_bytes_per_block = 232448,
+                                           .shared_bytes_per_multiprocessor = 233472,
+                                           .cluster_launch = true})
+                               .index());
         }
         CHECK(reached.size() == CodesVariant::all().size());
     }

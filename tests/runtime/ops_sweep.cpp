@@ -275,7 +275,7 @@ OpsCase ops_case(Op op, std::uint64_t number, std::int64_t group_size) {
     };
     OpsCase of;
     of.seed = number * kOps + static_cast<std::uint64_t>(op);
-    of.random = {number, number * 3 + 1};
+    of.random = {number, number % 4 == 3 ? number * 3 + 1 : number * 4};
     of.op = op;
     const bool experimental = op == Op::dequantize_int4 || op == Op::dequantize_int8;
     const int element = digit(3);

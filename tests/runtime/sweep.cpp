@@ -179,18 +179,27 @@ std::int64_t random_group_size(SplitMix& random, std::int64_t max_elements) {
 }
 
 std::uint64_t random_offset(SplitMix& random) {
-    switch (random.between(0, 4)) {
-    case 0:
-        return 0;
-    case 1:
-        return static_cast<std::uint64_t>(random.between(0, 1000));
-    case 2:  // the counter's low word is about to overflow
-        return (std::uint64_t{1} << 34U) - static_cast<std::uint64_t>(random.between(0, 300));
-    case 3:  // and the index itself
-        return std::uint64_t{0} - static_cast<std::uint64_t>(random.between(0, 300));
-    default:
-        return random.next();
-    }
+    const auto any = [&]() -> std::uint64_t {
+        switch (random.between(0, 4)) {
+        case 0:
+            return 0;
+        case 1:
+            return static_cast<std::uint64_t>(random.between(0, 1000));
+        case 2:  // the counter's low word is about to overflow
+            return (std::uint64_t{1} << 34U) - static_cast<std::uint64_t>(random.between(0, 300));
+        case 3:  // and the index itself
+            return std::uint64_t{0} - static_cast<std::uint64_t>(random.between(0, 300));
+        default:
+            return random.next();
+        }
+    };
+    const std::uint64_t offset = any();
+    return random.chance(70) ? offset / 4 * 4 : offset;
+}
+
+bool draws_whole_counters(const runtime::RandomState& state, std::int64_t elements) {
+    const std::uint64_t last = state.offset + static_cast<std::uint64_t>(elements) - 1;
+    return state.offset % 4 == 0 && state.offset >> 34U == last >> 34U;
 }
 
 std::string_view name(Pattern pattern) {

@@ -81,8 +81,12 @@ struct SweepCase {
 
 /// From 1 to `max_elements`: small ones, odd ones, and those around powers of two.
 [[nodiscard]] std::int64_t random_group_size(SplitMix& random, std::int64_t max_elements);
-/// Offsets at which some word of the counter overflows among them.
+/// Offsets at which some word of the counter overflows among them, and many that are multiples of
+/// four.
 [[nodiscard]] std::uint64_t random_offset(SplitMix& random);
+/// Whether a tensor's random numbers begin with a whole counter, and all counters have one upper
+/// word: what kernels for aligned tensors draw.
+[[nodiscard]] bool draws_whole_counters(const runtime::RandomState& state, std::int64_t elements);
 [[nodiscard]] std::string_view name(Pattern pattern);
 
 /// A random case of at most `max_elements` elements.

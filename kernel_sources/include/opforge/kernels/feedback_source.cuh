@@ -16,6 +16,7 @@ struct FeedbackSource {
         Octet<Format> values;  // h
         Octet<Format> error;   // e
     };
+    static constexpr u32 kBlocks = 2;
     static constexpr bool kFeedback = true;
     static constexpr int kRun = Source::kRun;
     static constexpr int kBatch = Source::kBatch;

@@ -4,6 +4,7 @@
 //   Loaded      eight values and what belongs to them: Octet<Format> values, ...
 //   kRun        neighbouring octets that a thread takes together
 //   kBatch      octets that a thread has under way at once, a multiple of kRun
+//   kBlocks     blocks of 512 threads that should be resident at once, as far as registers allow
 //   Share       of one thread in an aligned group, from octet `first` of it on:
 //     Share(arguments, group, out, first)  of a group that is written as group `out`
 //     load(place, Loaded (&)[kBatch])      what is not there stays as it was, or is anything

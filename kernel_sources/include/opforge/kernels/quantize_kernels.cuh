@@ -5,7 +5,9 @@
 //                    2: <program>_range   ranges of slices of groups, then
 //                       <program>_apply   the slices: for groups too large for one block; any
 //                                         tensors
-// A call needs one of the three, so they are programs of their own.
+//                    3: <program>_cluster one cluster a group, a slice a block; aligned tensors,
+//                                         from sm_90 on
+// A call needs one of them, so they are programs of their own.
 #pragma once
 
 #include "opforge/kernels/program.cuh"
@@ -20,9 +22,24 @@ using QuantizeParameters = AsymmetricParameters<QuantizeSource::Format>;
 using QuantizeParameters = SymmetricParameters<QuantizeSource::Format>;
 #endif
 
+// Most threads of a block, and how many such blocks a multiprocessor should have room for: three
+// where the registers that leaves are enough.
+[[maybe_unused]] constexpr u32 kBatchThreads = 512;
+[[maybe_unused]] constexpr bool kNeedsRegisters =
+    kStochastic || OPFORGE_ASYMMETRIC || !ProgramElement::kScalesAreFinite;
+[[maybe_unused]] constexpr u32 kBatchBlocks = kNeedsRegisters ? 2 : QuantizeSource::kBlocks;
+
 #if OPFORGE_KERNELS == 0
-OPFORGE_KERNEL(groups, 512)(const __grid_constant__ QuantizeArguments arguments) {
+OPFORGE_RESIDENT_KERNEL(groups, kBatchThreads, kBatchBlocks)
+(const __grid_constant__ QuantizeArguments arguments) {
     BatchQuantizer<QuantizeSource, QuantizeParameters, kStochastic>::groups(arguments);
+}
+#elif OPFORGE_KERNELS == 3
+OPFORGE_RESIDENT_KERNEL(cluster, kBatchThreads, kBatchBlocks)
+(const __grid_constant__ QuantizeArguments arguments) {
+#if __CUDA_ARCH__ >= 900
+    BatchQuantizer<QuantizeSource, QuantizeParameters, kStochastic>::cluster(arguments);
+#endif
 }
 #else
 using Quantizer = OctetQuantizer<QuantizeSource, QuantizeParameters, kStochastic>;

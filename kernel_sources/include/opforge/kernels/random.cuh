@@ -7,7 +7,18 @@
 
 namespace opforge {
 
-/// kStochastic: whether any are drawn.
+/// The draws of the elements from `index` of the tensor on, a multiple of four, of a scheduled
+/// launch. kStochastic: whether any are drawn.
+template <bool kStochastic>
+OPFORGE_DEVICE auto scheduled_draws(const kernels::RandomArguments& arguments, i64 index) {
+    if constexpr (kStochastic) {
+        return ScheduledDraws(arguments.round_keys, arguments.offset + static_cast<u64>(index));
+    } else {
+        return NoDraws{};
+    }
+}
+
+/// Those of any launch.
 template <bool kStochastic>
 class Random {
 public:

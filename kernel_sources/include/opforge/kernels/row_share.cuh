@@ -49,8 +49,7 @@ public:
     /// After measure().
     OPFORGE_DEVICE void apply(const FakeQuantizeArguments& arguments,
                               const GroupCodec& codec) const {
-        ScheduledDraws draws(arguments.random.round_keys,
-                             arguments.random.offset + static_cast<u64>(start_));
+        auto draws = scheduled_draws<kStochastic>(arguments.random, start_);
         const u32 kept = arguments.launch.keeps * lanes_;
         [[maybe_unused]] const i64 to_input =
             static_cast<const Raw*>(arguments.input) - static_cast<Raw*>(arguments.output);

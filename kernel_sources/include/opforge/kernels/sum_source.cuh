@@ -19,6 +19,7 @@ struct SumSource {
     struct Loaded {
         Octet<Element> values;
     };
+    static constexpr u32 kBlocks = 2;
     static constexpr bool kFeedback = false;
     static constexpr int kRun = kOctets;
     static constexpr int kBatch = kOctets;

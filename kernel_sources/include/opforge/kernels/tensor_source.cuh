@@ -14,6 +14,7 @@ struct TensorSource {
     struct Loaded {
         Octet<Element> values;
     };
+    static constexpr u32 kBlocks = 3;
     static constexpr bool kFeedback = false;
     static constexpr int kRun = 1;
     static constexpr int kBatch = 2 * Element::kPerWord;  // 64 bytes a thread

@@ -72,13 +72,15 @@ struct QuantizeShape {
     std::int64_t group_size = 0;
     int batch = 4;                  // octets that a thread of kernel `groups` has under way at once
     int shared_bytes_a_thread = 0;  // of kernel `groups`, dynamic
-    bool aligned = true;            // whether kernel `groups` can do it
+    bool aligned = true;            // whether kernels `groups` and `cluster` can do it
+    int octet_bytes = 0;  // what kernel `cluster` keeps of eight elements; 0: there is none
 };
 
 enum class QuantizeKernel : std::uint8_t {
-    groups,  // a few lanes of a warp for each group, many groups a block; or a block
-    any,     // the same, of tensors that are not aligned
-    split,   // two launches: ranges of slices, then the slices
+    groups,   // a few lanes of a warp for each group, many groups a block; or a block
+    any,      // the same, of tensors that are not aligned
+    split,    // two launches: ranges of slices, then the slices
+    cluster,  // one cluster of blocks a group, a slice each
 };
 
 struct QuantizePlan {
@@ -86,10 +88,10 @@ struct QuantizePlan {
     std::uint32_t grid = 0;
     std::uint32_t block = 0;
     std::uint32_t lanes = 0;      // threads a group or slice: a power of two up to 32, or the block
-    std::int64_t slices = 1;      // a group
-    std::int64_t slice_size = 0;  // split: elements, a multiple of 64 but for the last
+    std::int64_t slices = 1;      // a group; cluster: blocks
+    std::int64_t slice_size = 0;  // split, cluster: elements, a multiple of 64 but for the last
     std::uint64_t workspace_bytes = 0;  // split: one range a slice
-    std::uint32_t shared_bytes = 0;     // groups: dynamic
+    std::uint32_t shared_bytes = 0;     // groups, cluster: dynamic
     friend bool operator==(const QuantizePlan&, const QuantizePlan&) = default;
 };
 /// Empty groups are launched too: their records are written.

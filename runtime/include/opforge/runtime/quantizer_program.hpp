@@ -68,21 +68,22 @@ struct OPFORGE_API CodesVariant {
     QuantizeKernel kernel = QuantizeKernel::groups;  // not of the dequantizers
 
     static constexpr std::size_t kFirst = FakeQuantizeVariant::kCount;
-    static constexpr std::size_t kCount = 216;  // places, not all of them taken
+    static constexpr std::size_t kCount = 288;  // places, not all of them taken
     [[nodiscard]] std::size_t index() const noexcept {
         return (((static_cast<std::size_t>(op) * 3 + static_cast<std::size_t>(element)) * 2 +
                  (stochastic ? 1U : 0U)) *
                     2 +
                 (asymmetric ? 1U : 0U)) *
-                   3 +
+                   4 +
                static_cast<std::size_t>(kernel);
     }
     /// "sr_quantize_asym_fp16", "dequantize_bf16", "dequantize_experimental"
     [[nodiscard]] std::string function() const;
     /// As of FakeQuantizeVariant.
     [[nodiscard]] bool keeps_in_shared_memory() const noexcept {
-        return kernel == QuantizeKernel::groups &&
-               (op == Op::quantized_reduction || op == Op::loco_quantized_reduction);
+        return kernel == QuantizeKernel::cluster ||
+               (kernel == QuantizeKernel::groups &&
+                (op == Op::quantized_reduction || op == Op::loco_quantized_reduction));
     }
     /// "sr_quantize_asym_fp16_groups"; a dequantizer's is its function.
     [[nodiscard]] std::string program() const;
