@@ -57,18 +57,19 @@ struct Visitor {
 };
 
 bool visit_fake_quantize(const Visitor& visit) {
-    constexpr std::array<const char*, 6> kLaunchings = {"_groups", "_block",   "_any",
-                                                        "_split",  "_cluster", "_grid"};
-    constexpr std::array<const char*, 6> kNumbers = {"0", "1", "2", "3", "4", "5"};
-    constexpr std::array<std::array<int, 6>, 2> kMilliseconds = {
-        {{55, 75, 85, 110, 130, 130}, {100, 105, 120, 145, 160, 160}}};  // nearest, stochastic
+    constexpr std::array<const char*, 7> kLaunchings = {"_groups",  "_block", "_any",  "_split",
+                                                        "_cluster", "_grid",  "_pairs"};
+    constexpr std::array<const char*, 7> kNumbers = {"0", "1", "2", "3", "4", "5", "6"};
+    constexpr std::array<std::array<int, 7>, 2> kMilliseconds = {
+        {{55, 75, 85, 110, 120, 120, 65}, {90, 95, 125, 150, 100, 110, 0}}};  // nearest, stochastic
     for (std::size_t element = 0; element < kElements.size(); ++element) {
         for (const std::size_t stochastic : {0U, 1U}) {
             for (const std::size_t asymmetric : {0U, 1U}) {
                 std::string function = stochastic != 0 ? "ds_sr_quantize" : "ds_quantize";
                 function += asymmetric != 0 ? "_asym_" : "_";
                 function += kElements.at(element);
-                for (std::size_t launching = 0; launching < kLaunchings.size(); ++launching) {
+                const std::size_t launchings = kLaunchings.size() - stochastic;  // without pairs
+                for (std::size_t launching = 0; launching < launchings; ++launching) {
                     if (!visit({function,
                                 kLaunchings.at(launching),
                                 "quantizer/fake_quantize.cu",

@@ -131,6 +131,15 @@ std::int64_t most_chunks_a_lane(const FakeQuantizeShape& shape) {
     return shape.aligned && chunks_of(shape) > 2 ? 2 : 1;
 }
 
+/// The kernel for `lanes` lanes a group.
+FakeQuantizeKernel kernel_of_lanes(const FakeQuantizeShape& shape, std::int64_t lanes) {
+    if (!shape.aligned) {
+        return FakeQuantizeKernel::any;
+    }
+    return !shape.stochastic && chunks_of(shape) > lanes ? FakeQuantizeKernel::pairs
+                                                         : FakeQuantizeKernel::groups;
+}
+
 /// A few lanes of a warp for each group; nothing where a group is too large for a warp.
 std::optional<FakeQuantizePlan> plan_groups(const FakeQuantizeShape& shape,
                                             const PlanFacts& facts) {
@@ -144,7 +153,7 @@ std::optional<FakeQuantizePlan> plan_groups(const FakeQuantizeShape& shape,
         lanes = std::max<std::int64_t>(lanes, 2);  // memory moves in pairs of chunks
     }
     FakeQuantizePlan plan;
-    plan.kernel = shape.aligned ? FakeQuantizeKernel::groups : FakeQuantizeKernel::any;
+    plan.kernel = kernel_of_lanes(shape, lanes);
     plan.block = static_cast<std::uint32_t>(kGroupsThreads);
     plan.lanes = static_cast<std::uint32_t>(lanes);
     plan.grid = grid_for(divide_up_by_power(
@@ -161,10 +170,10 @@ FakeQuantizePlan plan_block(const FakeQuantizeShape& shape, const PlanFacts& fac
     // Several chunks a thread share what each thread computes for the group, in blocks small enough
     // that several of a multiprocessor's take turns.
     const std::int64_t a_thread = chunks_a_thread(shape, facts, shape.stochastic ? 4 : 2);
-    const std::int64_t most = shape.stochastic                 ? kDrawnThreads
-                              : a_thread == 1 || chunks > 4096 ? 1024
-                              : chunks <= 1024                 ? 256
-                                                               : 512;
+    const std::int64_t most = shape.stochastic && shape.aligned ? kDrawnThreads
+                              : a_thread == 1 || chunks > 4096  ? 1024
+                              : chunks <= 1024                  ? 256
+                                                                : 512;
     FakeQuantizePlan plan;
     plan.kernel = shape.aligned ? FakeQuantizeKernel::block : FakeQuantizeKernel::any;
     plan.block = static_cast<std::uint32_t>(

@@ -36,8 +36,8 @@ std::string FakeQuantizeVariant::function() const {
 }
 
 std::string FakeQuantizeVariant::program() const {
-    constexpr std::array<const char*, 6> kLaunchings = {"groups", "block",   "any",
-                                                        "split",  "cluster", "grid"};
+    constexpr std::array<const char*, 7> kLaunchings = {"groups",  "block", "any",  "split",
+                                                        "cluster", "grid",  "pairs"};
     return fmt::format("{}_{}", function(), kLaunchings.at(static_cast<std::size_t>(kernel)));
 }
 
@@ -56,11 +56,14 @@ std::vector<FakeQuantizeVariant> FakeQuantizeVariant::all() {
                 for (const FakeQuantizeKernel kernel :
                      {FakeQuantizeKernel::groups, FakeQuantizeKernel::block,
                       FakeQuantizeKernel::any, FakeQuantizeKernel::split,
-                      FakeQuantizeKernel::cluster, FakeQuantizeKernel::grid}) {
-                    variants.push_back({.element = element,
-                                        .stochastic = stochastic,
-                                        .asymmetric = asymmetric,
-                                        .kernel = kernel});
+                      FakeQuantizeKernel::cluster, FakeQuantizeKernel::grid,
+                      FakeQuantizeKernel::pairs}) {
+                    if (kernel != FakeQuantizeKernel::pairs || !stochastic) {
+                        variants.push_back({.element = element,
+                                            .stochastic = stochastic,
+                                            .asymmetric = asymmetric,
+                                            .kernel = kernel});
+                    }
                 }
             }
         }

@@ -1,16 +1,17 @@
 // Fake quantization: quantizes and at once dequantizes each group of a tensor, in place or into
 // another tensor. Defines: program.cuh and
 //   OPFORGE_STOCHASTIC  0: nearest, 1: stochastic rounding
-//   OPFORGE_KERNELS     0 to 5: which of the kernels below
+//   OPFORGE_KERNELS     0 to 6: which of the kernels below
 // Kernels, each with one FakeQuantizeArguments by value:
 //   0: <program>_groups   `lanes` lanes a group, many groups a block; aligned tensors only. Nearest
-//                         rounding: at most one chunk a lane, else a few
+//                         rounding: at most one chunk a lane, else four
 //   1: <program>_block    one block a group; aligned tensors only
 //   2: <program>_any      either, of tensors of any alignment and group size
 //   3: <program>_range    ranges of slices of groups, then
 //      <program>_apply    the slices: for groups too large for one block; any tensors
 //   4: <program>_cluster  one cluster a group, a slice a block; aligned tensors, from sm_90 on
 //   5: <program>_grid     a team of blocks a group, a slice a block; aligned tensors, cooperative
+//   6: <program>_pairs    as groups, at most two chunks a lane; nearest rounding
 // With stochastic rounding, those for aligned tensors only are for scheduled launches only, too
 // (random_arguments.cuh).
 // A call needs one of them, so they are programs of their own: the first call compiles no more than
@@ -65,14 +66,19 @@ OPFORGE_DEVICE void team_group(const FakeQuantizeArguments& arguments, const Tea
 
 }  // namespace
 
-#if OPFORGE_KERNELS == 0 && !OPFORGE_STOCHASTIC
+#if (OPFORGE_KERNELS == 0 && !OPFORGE_STOCHASTIC) || OPFORGE_KERNELS == 6
 
-// Launch: block = kGroupsThreads, no dynamic shared memory, grid: every group. A lane has two
-// chunks at most, so nothing loops and nothing is read twice: the program that most first calls
-// need compiles a fifth faster for it.
+// Launch: block = kGroupsThreads, no dynamic shared memory, grid: every group. A lane has kMost
+// chunks at most, so nothing loops and nothing is read twice. A second chunk is a sixth of the
+// compile of `groups`, the program that most first calls need.
+#if OPFORGE_KERNELS == 6
+constexpr u32 kMost = 2;
+OPFORGE_KERNEL(pairs, kGroupsThreads)
+#else
+constexpr u32 kMost = 1;
 OPFORGE_KERNEL(groups, kGroupsThreads)
+#endif
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
-    constexpr u32 kMost = 2;
     const kernels::GroupLaunch& launch = arguments.launch;
     const i64 thread = static_cast<i64>(blockIdx.x) * kGroupsThreads + threadIdx.x;
     const i64 group = thread >> (31 - __clz(static_cast<int>(launch.lanes)));

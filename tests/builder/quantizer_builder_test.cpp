@@ -35,6 +35,9 @@ TEST_CASE("the quantizer's programs are its functions, each in its ways of launc
                  {"_groups", "_block", "_any", "_split", "_cluster", "_grid"}) {
                 expected.push_back(function + element + launching);
             }
+            if (function.find("_sr_") == std::string::npos) {
+                expected.push_back(function + element + "_pairs");
+            }
         }
     }
     for (const std::string element : {"fp16", "bf16", "fp32"}) {

@@ -30,6 +30,10 @@ std::vector<Program> programs() {
                        {"OPFORGE_STOCHASTIC=1", "OPFORGE_KERNELS=" + std::to_string(launching)},
                        fake_kernels[launching]});
     }
+    all.push_back({"fake_quantize.cu",
+                   "ds_quantize_asym_bf16",
+                   {"OPFORGE_STOCHASTIC=0", "OPFORGE_KERNELS=6"},
+                   {"_pairs"}});
     const std::vector<std::vector<std::string>> codes_kernels = {
         {"_groups"}, {"_any"}, {"_range", "_apply"}, {"_cluster"}};
     for (std::size_t launching = 0; launching < codes_kernels.size(); ++launching) {

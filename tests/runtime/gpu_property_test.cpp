@@ -78,6 +78,9 @@ std::vector<SweepCase> sanitizer_cases() {
              {Layout{9, 64}, Layout{3, 4096}, Layout{2, 65536}, Layout{1, 3 << 18}}) {
             cases.push_back(variant_case(variant, layout.groups, layout.group_size));
         }
+        if (!cases.back().settings.stochastic) {
+            cases.push_back(variant_case(variant, 5000, 240));  // two chunks a lane fill the chip
+        }
         SweepCase poisoned = variant_case(variant, 3, 300);
         poisoned.pattern = Pattern::nan;
         cases.push_back(poisoned);
@@ -286,7 +289,7 @@ TEST_CASE("the sanitizer's cases reach every kernel and are at most 300", "[runt
     CHECK(cases.size() <= 300);
     // Small and large chips, whose plans differ.
     for (const int multiprocessors : {20, 132}) {
-        std::array<std::array<int, 6>, kVariants> reached{};
+        std::array<std::array<int, 7>, kVariants> reached{};
         for (const SweepCase& of : cases) {
             const auto element_bytes = static_cast<int>(oracle::element_bytes(of.element));
             const bool aligned = of.input_skew == 0 && (!of.into_output || of.output_skew == 0) &&
@@ -308,8 +311,12 @@ TEST_CASE("the sanitizer's cases reach every kernel and are at most 300", "[runt
                                 (of.settings.asymmetric ? 6 : 0);
             ++reached[static_cast<std::size_t>(variant)][static_cast<std::size_t>(plan.kernel)];
         }
-        for (const auto& kernels : reached) {
-            CHECK(std::all_of(kernels.begin(), kernels.end(), [](int count) { return count > 0; }));
+        for (int variant = 0; variant < kVariants; ++variant) {
+            const auto& kernels = reached[static_cast<std::size_t>(variant)];
+            const bool stochastic = variant / 3 % 2 != 0;
+            CHECK(std::count(kernels.begin(), kernels.end(), 0) == (stochastic ? 1 : 0));
+            CHECK((kernels[static_cast<std::size_t>(runtime::FakeQuantizeKernel::pairs)] == 0) ==
+                  stochastic);
         }
     }
 }

@@ -75,7 +75,15 @@ TEST_CASE("a plan can be launched, whatever the shape", "[runtime]") {
                 RC_ASSERT(std::has_single_bit(plan.lanes));
                 RC_ASSERT(plan.lanes <= 32U);
                 RC_ASSERT((stochastic ? keeps_all(size) : plan.keeps == 0U));
-                RC_ASSERT(stochastic || std::int64_t{plan.lanes} * 2 * chunk >= size);
+                RC_ASSERT(stochastic || plan.lanes * chunk >= size);
+                break;
+            case FakeQuantizeKernel::pairs:
+                RC_ASSERT(aligned);
+                RC_ASSERT(!stochastic);
+                RC_ASSERT(std::has_single_bit(plan.lanes));
+                RC_ASSERT(plan.lanes <= 32U);
+                RC_ASSERT(plan.keeps == 0U);
+                RC_ASSERT(plan.lanes * 2 * chunk >= size);
                 break;
             case FakeQuantizeKernel::block:
                 RC_ASSERT(aligned);
@@ -144,9 +152,11 @@ TEST_CASE("small groups share a warp", "[runtime]") {
     CHECK(plan_of(1 << 20, 16).lanes == 2);
     // Two chunks a lane where there are more for a group.
     CHECK(plan_of(1 << 20, 64).lanes == 4);
+    CHECK(plan_of(1 << 20, 64).kernel == FakeQuantizeKernel::pairs);
     CHECK(plan_of(1 << 20, 64, 4).lanes == 8);
     CHECK(plan_of(1 << 20, 512).lanes == 32);
-    CHECK(plan_of(1 << 20, 512).kernel == FakeQuantizeKernel::groups);
+    CHECK(plan_of(1 << 20, 512).kernel == FakeQuantizeKernel::pairs);
+    CHECK(plan_of(1 << 20, 16).kernel == FakeQuantizeKernel::groups);
     // Four chunks a lane where random numbers are drawn.
     CHECK(stochastic_plan_of(1 << 20, 64).lanes == 2);
     CHECK(stochastic_plan_of(1 << 20, 16).lanes == 1);

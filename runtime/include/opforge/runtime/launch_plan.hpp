@@ -33,6 +33,7 @@ enum class FakeQuantizeKernel : std::uint8_t {
     split,    // two launches: ranges of slices, then the slices
     cluster,  // one cluster of blocks a group, a slice a block
     grid,     // one cooperative launch: a team of blocks a group, a slice a block
+    pairs,    // as `groups`, two vectors a lane; nearest rounding, which has one else
 };
 
 struct FakeQuantizePlan {

@@ -30,11 +30,11 @@ struct OPFORGE_API FakeQuantizeVariant {
     FakeQuantizeKernel kernel = FakeQuantizeKernel::groups;
 
     static constexpr std::size_t kFirst = 0;
-    static constexpr std::size_t kCount = 72;
+    static constexpr std::size_t kCount = 84;  // places, not all of them taken
     [[nodiscard]] std::size_t index() const noexcept {
         return ((static_cast<std::size_t>(element) * 2 + (stochastic ? 1U : 0U)) * 2 +
                 (asymmetric ? 1U : 0U)) *
-                   6 +
+                   7 +
                static_cast<std::size_t>(kernel);
     }
     /// "ds_sr_quantize_asym_fp16": the extension's function that the variant carries out.
