@@ -225,7 +225,7 @@ OPFORGE_RESIDENT_KERNEL(cluster, kClusterThreads, kClusters)
 
 #else
 
-// Launch: cooperative; block = a multiple of 32 up to kTeamThreads; dynamic shared memory for what
+// Launch: cooperative; block = a multiple of 32 up to kGridThreads; dynamic shared memory for what
 // each thread keeps there. Grid: teams of `slices` blocks, as many as are resident at once or
 // fewer.
 OPFORGE_RESIDENT_KERNEL(grid, kGridThreads, kStochastic ? 1 : 2)

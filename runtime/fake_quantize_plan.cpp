@@ -1,3 +1,5 @@
+#include "plan_parts.hpp"
+
 #include <opforge/runtime/launch_plan.hpp>
 
 #include <algorithm>
@@ -8,69 +10,13 @@ namespace opforge::runtime {
 namespace {
 
 // As the kernels have them (kernel_sources/quantizer/fake_quantize.cu).
-constexpr std::int64_t kChunkBytes = 16;
-constexpr std::int64_t kGroupsThreads = 256;
 constexpr std::int64_t kTeamThreads = 512;
 constexpr std::int64_t kDrawnThreads = 256;  // of a block or a cluster's; stochastic rounding
 constexpr std::int64_t kDrawnGridThreads = 1024;
-constexpr std::int64_t kDrawnRows = 8;   // chunks of a thread of a cluster, unless that has no more
 constexpr std::int64_t kHeldChunks = 4;  // of a thread of a team, in registers; nearest rounding
-constexpr std::int64_t kMaxCluster = 8;  // what every device with clusters can do
 
-constexpr std::int64_t kMaxLanes = 32;
-constexpr std::int64_t kMaxBlockChunks = 4096;  // of a block that is sure to find its group in L1
-constexpr std::int64_t kBusyThreads = 1024;     // of a multiprocessor that has enough to do
-constexpr std::int64_t kMaxGrid = 0x7fffffff;
-constexpr std::int64_t kSliceAlignment = 64;
-constexpr std::int64_t kMinSlice = 16384;  // below this a slice's launch costs more than its bytes
-constexpr std::int64_t kRangeBytes = 8;
-
-// A block pays for the kernel's own shared memory and the system's.
-constexpr std::int64_t kOwnShared = 2048;
-
-std::int64_t divide_up(std::int64_t value, std::int64_t by) {
-    return (value + by - 1) / by;
-}
-
-/// By a power of two: a shift. Divisions are the dearest thing that a plan does, and a plan the
-/// dearest that a call does before its launch.
-std::int64_t divide_up_by_power(std::int64_t value, std::int64_t by) {
-    return (value + by - 1) >> std::countr_zero(static_cast<std::uint64_t>(by));
-}
-
-std::int64_t power_of_two_up(std::int64_t value) {
-    return static_cast<std::int64_t>(
-        std::bit_ceil(static_cast<std::uint64_t>(std::max<std::int64_t>(value, 1))));
-}
-
-std::int64_t whole_warps(std::int64_t threads) {
-    return divide_up(threads, 32) * 32;
-}
-
-std::uint32_t grid_for(std::int64_t blocks) {
-    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(blocks, 1, kMaxGrid));
-}
-
-std::int64_t multiprocessors_of(const PlanFacts& facts) {
-    return std::max(facts.multiprocessors, 1);
-}
-
-/// The largest block, in whole warps.
-std::int64_t most_threads(const PlanFacts& facts) {
-    return std::clamp<std::int64_t>(facts.max_threads_per_block / 32 * 32, 32, 1024);
-}
-
-/// Dynamic shared memory of a block of which `blocks` are to be resident on a multiprocessor.
-std::int64_t shared_for(std::int64_t blocks, const PlanFacts& facts) {
-    const std::int64_t bytes = std::min<std::int64_t>(
-        facts.shared_bytes_per_block, facts.shared_bytes_per_multiprocessor / blocks);
-    return std::max<std::int64_t>(bytes - kOwnShared, 0) / kChunkBytes * kChunkBytes;
-}
-
-/// Elements of a chunk.
-std::int64_t chunk_of(int element_bytes) {
-    return kChunkBytes >> std::countr_zero(static_cast<unsigned>(element_bytes));
-}
+constexpr std::int64_t kDrawnRows = 8;  // chunks of a thread of a cluster, unless that has no more
+constexpr std::int64_t kBusyThreads = 1024;  // of a multiprocessor that has enough to do
 
 std::int64_t chunks_of(const FakeQuantizeShape& shape) {
     return divide_up_by_power(shape.group_size, chunk_of(shape.element_bytes));
@@ -286,25 +232,6 @@ std::optional<FakeQuantizePlan> plan_grid(const FakeQuantizeShape& shape, const 
     return plan;
 }
 
-/// Slices of groups, four a multiprocessor: two resident blocks each, twice over, so that a slow
-/// block evens out.
-struct Slices {
-    std::int64_t count;  // a group
-    std::int64_t size;   // elements
-};
-Slices split_groups(std::int64_t groups, std::int64_t group_size, const PlanFacts& facts) {
-    const std::int64_t wanted = std::clamp<std::int64_t>(
-        divide_up(4 * multiprocessors_of(facts), groups), 1, divide_up(group_size, kMinSlice));
-    const std::int64_t size =
-        divide_up(divide_up(group_size, wanted), kSliceAlignment) * kSliceAlignment;
-    return {divide_up(group_size, size), size};
-}
-
-/// Whether groups, one a block, are enough for the chip, or too small to be split.
-bool are_blocks_enough(std::int64_t groups, std::int64_t group_size, const PlanFacts& facts) {
-    return groups >= 2 * multiprocessors_of(facts) || group_size < 2 * kMinSlice;
-}
-
 }  // namespace
 
 std::uint32_t most_shared_bytes(const PlanFacts& facts) noexcept {
@@ -360,122 +287,6 @@ FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
     return are_blocks_enough(shape.groups, shape.group_size, facts)
                ? plan_block(shape, facts)
                : plan_fake_quantize_split(shape, facts);
-}
-
-namespace {
-
-constexpr std::int64_t kOctet = 8;
-constexpr std::int64_t kBatchThreads = 512;  // most of kernels `groups` and `cluster`
-
-/// One cluster a group that no block reads from L1 a second time; nothing where a cluster cannot
-/// have all of it on chip.
-std::optional<QuantizePlan> plan_quantize_cluster(const QuantizeShape& shape,
-                                                  const PlanFacts& facts) {
-    if (!facts.cluster_launch || !shape.aligned || shape.octet_bytes == 0 ||
-        most_threads(facts) < kBatchThreads ||
-        divide_up(shape.group_size, kOctet) <= kMaxBlockChunks ||
-        shape.groups > kMaxGrid / kMaxCluster) {
-        return std::nullopt;
-    }
-    // One batch a thread in registers, others in shared memory, with room for two blocks at least,
-    // of which one loads while the other stores.
-    const std::int64_t batch_bytes = kBatchThreads * shape.batch * shape.octet_bytes;
-    const std::int64_t most = 1 + shared_for(2, facts) / batch_bytes;
-    const std::int64_t of_a_batch = kBatchThreads * shape.batch * kOctet;
-    const std::int64_t size = power_of_two_up(divide_up(shape.group_size, most * of_a_batch));
-    if (size > kMaxCluster) {
-        return std::nullopt;
-    }
-    QuantizePlan plan;
-    plan.kernel = QuantizeKernel::cluster;
-    plan.block = static_cast<std::uint32_t>(kBatchThreads);
-    plan.lanes = plan.block;
-    plan.slices = size;
-    plan.slice_size =
-        divide_up(divide_up(shape.group_size, size), kSliceAlignment) * kSliceAlignment;
-    plan.grid = grid_for(shape.groups * size);
-    plan.shared_bytes =
-        static_cast<std::uint32_t>((divide_up(plan.slice_size, of_a_batch) - 1) * batch_bytes);
-    return plan;
-}
-
-}  // namespace
-
-QuantizePlan plan_quantize(const QuantizeShape& shape, const PlanFacts& facts) noexcept {
-    constexpr std::int64_t kNeighbours = 4;
-    QuantizePlan plan;
-    if (shape.groups <= 0) {
-        return plan;
-    }
-    if (const auto cluster = plan_quantize_cluster(shape, facts)) {
-        return *cluster;
-    }
-    plan.slice_size = shape.group_size;
-    const std::int64_t octets = std::max<std::int64_t>(divide_up(shape.group_size, kOctet), 1);
-    const bool blocks =
-        octets <= kMaxBlockChunks || are_blocks_enough(shape.groups, shape.group_size, facts);
-    if (!blocks) {
-        const Slices slices = split_groups(shape.groups, shape.group_size, facts);
-        plan.kernel = QuantizeKernel::split;
-        plan.block = static_cast<std::uint32_t>(most_threads(facts));
-        plan.lanes = plan.block;
-        plan.slices = slices.count;
-        plan.slice_size = slices.size;
-        plan.grid = grid_for(shape.groups * slices.count);
-        plan.workspace_bytes =
-            static_cast<std::uint64_t>(shape.groups * slices.count * kRangeBytes);
-        return plan;
-    }
-    // Blocks small enough for their shared memory; none at all where even the smallest are not.
-    std::int64_t most = std::min(most_threads(facts), kBatchThreads);
-    if (shape.shared_bytes_a_thread > 0) {
-        most = std::min(most, shared_for(1, facts) / shape.shared_bytes_a_thread / 32 * 32);
-    }
-    const bool batches = shape.aligned && most >= kGroupsThreads;
-    plan.kernel = batches ? QuantizeKernel::groups : QuantizeKernel::any;
-    // Several octets a thread share what each thread does for its group.
-    const std::int64_t threads = divide_up(octets, batches ? shape.batch : 2);
-    if (threads <= kMaxLanes) {
-        // What neighbours load at once should be half a cache line at least.
-        const std::int64_t lanes =
-            power_of_two_up(std::max(threads, std::min(octets, kNeighbours)));
-        plan.block = static_cast<std::uint32_t>(kGroupsThreads);
-        plan.lanes = static_cast<std::uint32_t>(lanes);
-        plan.grid = grid_for(divide_up(shape.groups, kGroupsThreads / lanes));
-    } else {
-        plan.block = static_cast<std::uint32_t>(
-            std::min(whole_warps(threads), batches ? most : most_threads(facts)));
-        plan.lanes = plan.block;
-        plan.grid = grid_for(shape.groups);
-    }
-    if (batches) {
-        plan.shared_bytes = plan.block * static_cast<std::uint32_t>(shape.shared_bytes_a_thread);
-    }
-    return plan;
-}
-
-DequantizePlan plan_dequantize(std::int64_t groups, std::int64_t group_size,
-                               int element_bytes) noexcept {
-    constexpr std::int64_t kThreads = 256;
-    // Chunks of a thread: enough loads under way, and the group's record is read once for them.
-    constexpr std::int64_t kChunks = 4;
-    constexpr std::int64_t kNeighbours = 4;  // store half a cache line at once
-    const std::int64_t chunk = chunk_of(element_bytes);
-    const std::int64_t slice = kThreads * kChunks * chunk;
-    DequantizePlan plan;
-    if (groups <= 0 || group_size <= 0) {
-        return plan;
-    }
-    plan.block = static_cast<std::uint32_t>(kThreads);
-    plan.slice_size = std::min(group_size, slice);
-    plan.slices = divide_up(group_size, plan.slice_size);
-    const std::int64_t chunks = divide_up(plan.slice_size, chunk);
-    const std::int64_t lanes = std::min(
-        power_of_two_up(std::max(divide_up(chunks, kChunks), std::min(chunks, kNeighbours))),
-        kThreads);
-    plan.lanes = static_cast<std::uint32_t>(lanes);
-    plan.grid = grid_for(divide_up(groups * plan.slices, kThreads / lanes));
-    return plan;
 }
 
 }  // namespace opforge::runtime

@@ -1,0 +1,125 @@
+#include "plan_parts.hpp"
+
+#include <opforge/runtime/launch_plan.hpp>
+
+#include <algorithm>
+#include <optional>
+
+namespace opforge::runtime {
+namespace {
+
+constexpr std::int64_t kOctet = 8;
+constexpr std::int64_t kBatchThreads = 512;  // most of kernels `groups` and `cluster`
+
+/// One cluster a group that no block reads from L1 a second time; nothing where a cluster cannot
+/// have all of it on chip.
+std::optional<QuantizePlan> plan_quantize_cluster(const QuantizeShape& shape,
+                                                  const PlanFacts& facts) {
+    if (!facts.cluster_launch || !shape.aligned || shape.octet_bytes == 0 ||
+        most_threads(facts) < kBatchThreads ||
+        divide_up(shape.group_size, kOctet) <= kMaxBlockChunks ||
+        shape.groups > kMaxGrid / kMaxCluster) {
+        return std::nullopt;
+    }
+    // One batch a thread in registers, others in shared memory, with room for two blocks at least,
+    // of which one loads while the other stores.
+    const std::int64_t batch_bytes = kBatchThreads * shape.batch * shape.octet_bytes;
+    const std::int64_t most = 1 + shared_for(2, facts) / batch_bytes;
+    const std::int64_t of_a_batch = kBatchThreads * shape.batch * kOctet;
+    const std::int64_t size = power_of_two_up(divide_up(shape.group_size, most * of_a_batch));
+    if (size > kMaxCluster) {
+        return std::nullopt;
+    }
+    QuantizePlan plan;
+    plan.kernel = QuantizeKernel::cluster;
+    plan.block = static_cast<std::uint32_t>(kBatchThreads);
+    plan.lanes = plan.block;
+    plan.slices = size;
+    plan.slice_size =
+        divide_up(divide_up(shape.group_size, size), kSliceAlignment) * kSliceAlignment;
+    plan.grid = grid_for(shape.groups * size);
+    plan.shared_bytes =
+        static_cast<std::uint32_t>((divide_up(plan.slice_size, of_a_batch) - 1) * batch_bytes);
+    return plan;
+}
+
+}  // namespace
+
+QuantizePlan plan_quantize(const QuantizeShape& shape, const PlanFacts& facts) noexcept {
+    constexpr std::int64_t kNeighbours = 4;
+    QuantizePlan plan;
+    if (shape.groups <= 0) {
+        return plan;
+    }
+    if (const auto cluster = plan_quantize_cluster(shape, facts)) {
+        return *cluster;
+    }
+    plan.slice_size = shape.group_size;
+    const std::int64_t octets = std::max<std::int64_t>(divide_up(shape.group_size, kOctet), 1);
+    const bool blocks =
+        octets <= kMaxBlockChunks || are_blocks_enough(shape.groups, shape.group_size, facts);
+    if (!blocks) {
+        const Slices slices = split_groups(shape.groups, shape.group_size, facts);
+        plan.kernel = QuantizeKernel::split;
+        plan.block = static_cast<std::uint32_t>(most_threads(facts));
+        plan.lanes = plan.block;
+        plan.slices = slices.count;
+        plan.slice_size = slices.size;
+        plan.grid = grid_for(shape.groups * slices.count);
+        plan.workspace_bytes =
+            static_cast<std::uint64_t>(shape.groups * slices.count * kRangeBytes);
+        return plan;
+    }
+    // Blocks small enough for their shared memory; none at all where even the smallest are not.
+    std::int64_t most = std::min(most_threads(facts), kBatchThreads);
+    if (shape.shared_bytes_a_thread > 0) {
+        most = std::min(most, shared_for(1, facts) / shape.shared_bytes_a_thread / 32 * 32);
+    }
+    const bool batches = shape.aligned && most >= kGroupsThreads;
+    plan.kernel = batches ? QuantizeKernel::groups : QuantizeKernel::any;
+    // Several octets a thread share what each thread does for its group.
+    const std::int64_t threads = divide_up(octets, batches ? shape.batch : 2);
+    if (threads <= kMaxLanes) {
+        // What neighbours load at once should be half a cache line at least.
+        const std::int64_t lanes =
+            power_of_two_up(std::max(threads, std::min(octets, kNeighbours)));
+        plan.block = static_cast<std::uint32_t>(kGroupsThreads);
+        plan.lanes = static_cast<std::uint32_t>(lanes);
+        plan.grid = grid_for(divide_up(shape.groups, kGroupsThreads / lanes));
+    } else {
+        plan.block = static_cast<std::uint32_t>(
+            std::min(whole_warps(threads), batches ? most : most_threads(facts)));
+        plan.lanes = plan.block;
+        plan.grid = grid_for(shape.groups);
+    }
+    if (batches) {
+        plan.shared_bytes = plan.block * static_cast<std::uint32_t>(shape.shared_bytes_a_thread);
+    }
+    return plan;
+}
+
+DequantizePlan plan_dequantize(std::int64_t groups, std::int64_t group_size,
+                               int element_bytes) noexcept {
+    constexpr std::int64_t kThreads = 256;
+    // Chunks of a thread: enough loads under way, and the group's record is read once for them.
+    constexpr std::int64_t kChunks = 4;
+    constexpr std::int64_t kNeighbours = 4;  // store half a cache line at once
+    const std::int64_t chunk = chunk_of(element_bytes);
+    const std::int64_t slice = kThreads * kChunks * chunk;
+    DequantizePlan plan;
+    if (groups <= 0 || group_size <= 0) {
+        return plan;
+    }
+    plan.block = static_cast<std::uint32_t>(kThreads);
+    plan.slice_size = std::min(group_size, slice);
+    plan.slices = divide_up(group_size, plan.slice_size);
+    const std::int64_t chunks = divide_up(plan.slice_size, chunk);
+    const std::int64_t lanes = std::min(
+        power_of_two_up(std::max(divide_up(chunks, kChunks), std::min(chunks, kNeighbours))),
+        kThreads);
+    plan.lanes = static_cast<std::uint32_t>(lanes);
+    plan.grid = grid_for(divide_up(groups * plan.slices, kThreads / lanes));
+    return plan;
+}
+
+}  // namespace opforge::runtime
