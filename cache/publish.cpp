@@ -100,15 +100,20 @@ private:
         }
     }
 
-    // After it ours, or another writer's that is as good, is in the place.
+    // After it ours, or another writer's that is as good, is in the place. Where others keep
+    // replacing the entry, it goes each time before it is read: what is there in the end is as new
+    // as ours, and whoever reads it hashes it.
     void move_in(Staging& staging, const SecureDirectory& shard) {
         for (int attempt = 1;; ++attempt) {
             try {
                 rename_into_place(staging, shard);
                 return;
             } catch (const CacheError& error) {
-                if (!is_taken(error) || attempt == kAttempts) {
+                if (!is_taken(error)) {
                     throw;
+                }
+                if (attempt == kAttempts) {
+                    return;
                 }
             }
             // On a network the winner's bytes may not be there to be read yet. Ours are at hand,

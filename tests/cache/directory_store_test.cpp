@@ -104,6 +104,29 @@ TEST_CASE("publishing again keeps the sound entry that is there", "[directory_st
     CHECK(store.names_in("tmp").empty());
 }
 
+TEST_CASE("publishing where others keep replacing the entry leaves theirs", "[directory_store]") {
+    const test::LogCapture log;
+    const test::TemporaryDirectory directory;
+    test::FaultyFileSystem files;
+    DirectoryStore store(directory.path(), files);
+    DirectoryStore other(directory.path());
+    const Built built = sample_built();
+    store.publish(built.manifest, built.artifact);
+    std::size_t replaced = 0;
+    files.before_opening_files([&] {
+        const Built next = sample_built(sample_request(), sample_toolchain(), 300 + replaced);
+        other.replace(next.manifest, next.artifact);
+        ++replaced;
+    });
+    CHECK(store.publish(built.manifest, built.artifact) == entry_directory(directory.path()));
+    files.before_opening_files(nullptr);
+    CHECK(replaced >= 3);
+    const auto found = store.find(sample_request(), sample_toolchain(), {});
+    REQUIRE(found.entry);
+    CHECK(found.entry->artifact.size() == 300 + replaced - 1);
+    CHECK_FALSE(std::filesystem::exists(directory.path() / "v1" / "quarantine"));
+}
+
 TEST_CASE("publishing puts a bad entry into quarantine and takes its place", "[directory_store]") {
     Store store;
     store.publish();

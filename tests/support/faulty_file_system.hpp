@@ -9,9 +9,11 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 namespace opforge::test {
@@ -42,6 +44,9 @@ public:
     }
     int open_file(int parent, const std::string& name) override {
         step();
+        if (before_opening_) {
+            before_opening_();
+        }
         return opened(real_.open_file(parent, name));
     }
     int create_file(int parent, const std::string& name) override {
@@ -111,6 +116,8 @@ public:
         change();
         return opened(real_.open_lock_file(parent, name));
     }
+    /// What another process does each time before a file is opened to be read.
+    void before_opening_files(std::function<void()> act) { before_opening_ = std::move(act); }
     /// As a network file system, on which two names cannot change places.
     void forbid_exchange() { can_exchange_ = false; }
     /// Every lock is refused with `code`, as where a file system knows none.
@@ -184,6 +191,7 @@ private:
     int code_ = EIO;
     int lock_code_ = 0;
     bool can_exchange_ = true;
+    std::function<void()> before_opening_;
     std::int64_t type_ = 0;
     std::uint64_t local_device_ = 0;
     std::atomic<std::uint64_t> calls_{0};
