@@ -5,8 +5,8 @@
 // The same bits as fake_quantize_kernels.inl, which serves where there is no fused multiply-add or
 // no conversion of fp16.
 
-#include "fake_quantize_kernels.hpp"
 #include "elements.inl"
+#include "fake_quantize_kernels.hpp"
 
 #include "range.inl"
 
@@ -20,6 +20,11 @@ namespace {
 // cache. Larger groups are gone over backwards, in slices, from what was read last.
 constexpr i64 kCachedBytes = 256 * 1024;
 constexpr i64 kSlice = 32768;
+
+// Groups whose ranges are found before any of them is applied; so many bytes stay in the first
+// cache.
+constexpr int kTogether = 16;
+constexpr i64 kTogetherBytes = 4096;
 
 // From here on results go past the caches: a store into a cache first reads what it overwrites.
 // What is smaller, whoever asked for it finds in the cache.
@@ -174,15 +179,13 @@ struct Loops {
         FloatVector code_max;
         Factors(const Limits& limits, const GroupCodec& codec)
             : low(hn::Set(Floats(), codec.low)), step(hn::Set(Floats(), codec.step)),
-              scale(hn::Set(Floats(), codec.scale)),
-              code_min(hn::Set(Floats(), limits.code_min)),
+              scale(hn::Set(Floats(), codec.scale)), code_min(hn::Set(Floats(), limits.code_min)),
               code_max(hn::Set(Floats(), limits.code_max)) {}
     };
 
     template <bool kStochastic>
     static FloatVector fake_quantize(const Factors& by, FloatVector x, FloatVector unit) {
-        const auto v =
-            kAsymmetric ? hn::Mul(hn::Sub(x, by.low), by.scale) : hn::Mul(x, by.scale);
+        const auto v = kAsymmetric ? hn::Mul(hn::Sub(x, by.low), by.scale) : hn::Mul(x, by.scale);
         const auto clamped = [&](FloatVector q) {
             return hn::Min(hn::Max(q, by.code_min), by.code_max);
         };
@@ -193,7 +196,8 @@ struct Loops {
         } else if constexpr (kAsymmetric) {
             q = round_half_up(v);
         } else {
-            q = clamped(round_half_even(v));
+            // No code is below the least: a magnitude times the scale is half the levels at most.
+            q = hn::Min(round_half_even(v), by.code_max);
         }
         return kAsymmetric ? hn::MulAdd(q, by.step, by.low) : hn::Mul(q, by.step);
     }
@@ -227,8 +231,8 @@ struct Loops {
     /// `out` is `in`, or does not overlap it. `units`: one for each element; nearest: null.
     /// `ahead`: how far from an element what is read next lies; 0: nowhere.
     template <bool kStochastic>
-    static void apply_run(const Factors& by, const Raw* in, Raw* out, i64 count,
-                          const float* units, i64 ahead, bool stream) {
+    static void apply_run(const Factors& by, const Raw* in, Raw* out, i64 count, const float* units,
+                          i64 ahead, bool stream) {
         const Raws raws;
         if (count < kLanes) {
             const int few = static_cast<int>(count);
@@ -250,13 +254,11 @@ struct Loops {
             __builtin_prefetch(in + rest + ahead);
         };
         if (stream && is_vector_aligned(out)) {
-            loop([&](RawVector result, Raw* to) __attribute__((always_inline)) {
-                hn::Stream(result, raws, to);
-            });
+            loop([&](RawVector result, Raw * to)
+                     __attribute__((always_inline)) { hn::Stream(result, raws, to); });
         } else {
-            loop([&](RawVector result, Raw* to) __attribute__((always_inline)) {
-                hn::StoreU(result, raws, to);
-            });
+            loop([&](RawVector result, Raw * to)
+                     __attribute__((always_inline)) { hn::StoreU(result, raws, to); });
         }
         hn::StoreU(last, raws, out + rest);
     }
@@ -269,6 +271,13 @@ struct Loops {
     }
 
     // --- tasks
+
+    /// Elements of the largest group that goes with others, nearest rounding. Where memory is all
+    /// that is waited for (fp32, one reduction, a division less), reading so far ahead costs more
+    /// than it saves.
+    static constexpr i64 kSmallGroup = sizeof(Raw) == 4 && !kAsymmetric
+                                           ? 64
+                                           : kTogetherBytes / 4 / static_cast<i64>(sizeof(Raw));
 
     const FakeQuantizeTask& task;
     Limits limits;
@@ -295,8 +304,7 @@ struct Loops {
         }
         const Factors by(limits, codec);
         if constexpr (!kStochastic) {
-            apply_run<false>(by, input(first), output(first), count, nullptr, ahead,
-                             limits.stream);
+            apply_run<false>(by, input(first), output(first), count, nullptr, ahead, limits.stream);
         } else {
             RandomUnits units(task.random);
             for (i64 done = 0; done < count; done += kChunk) {
@@ -319,23 +327,50 @@ struct Loops {
         }
     }
 
-    /// Groups of at most half a chunk: several share a drawing of random numbers.
-    void small_stochastic_groups(i64 begin, i64 end) const {
+    /// Codecs of groups [begin, begin + count), at most kTogether. A group's reduction and
+    /// divisions are a chain of a hundred cycles, as long as all else that is done for a group of a
+    /// hundred elements: those of several groups overlap.
+    void codecs_of(i64 begin, i64 count, GroupCodec* codecs) const {
+        float low[kTogether] = {};
+        float high[kTogether] = {};
+        for (i64 i = 0; i < count; ++i) {
+            const Extrema range = measure(input((begin + i) * task.group_size), task.group_size);
+            high[i] = value_of_order(range.greatest());
+            if constexpr (kAsymmetric) {
+                low[i] = value_of_order(range.least());
+            }
+        }
+        for (int i = 0; i < kTogether; ++i) {
+            codecs[i] = group_codec<kAsymmetric>(limits.levels, low[i], high[i]);
+        }
+    }
+
+    /// Groups that go together; with stochastic rounding those that share a drawing of random
+    /// numbers.
+    template <bool kStochastic>
+    void small_groups(i64 begin, i64 end) const {
         const i64 size = task.group_size;
-        const i64 at_once = kChunk / size;
+        const i64 most =
+            kStochastic ? kChunk / size : kTogetherBytes / (size * static_cast<i64>(sizeof(Raw)));
+        const i64 at_once = most < kTogether ? most : kTogether;
         RandomUnits units(task.random);
         for (i64 group = begin; group < end; group += at_once) {
-            const i64 until = group + at_once < end ? group + at_once : end;
-            const float* drawn =
-                units.draw(group * size, static_cast<int>((until - group) * size));
-            for (i64 one = group; one < until; ++one, drawn += size) {
-                const GroupCodec codec = codec_of(one);
-                if (codec.step != codec.step) {
-                    poison(output(one * size), size);
+            const i64 count = end - group < at_once ? end - group : at_once;
+            GroupCodec codecs[kTogether];
+            codecs_of(group, count, codecs);
+            const float* drawn = nullptr;
+            if constexpr (kStochastic) {
+                drawn = units.draw(group * size, static_cast<int>(count * size));
+            }
+            for (i64 i = 0; i < count; ++i) {
+                const i64 first = (group + i) * size;
+                if (codecs[i].step != codecs[i].step) {
+                    poison(output(first), size);
                 } else {
-                    apply_run<true>(Factors(limits, codec), input(one * size),
-                                    output(one * size), size, drawn, read_ahead(size),
-                                    limits.stream);
+                    apply_run<kStochastic>(Factors(limits, codecs[i]), input(first), output(first),
+                                           size, kStochastic ? drawn + i * size : nullptr,
+                                           group + i + 1 < end ? read_ahead(at_once * size) : 0,
+                                           limits.stream);
                 }
             }
         }
@@ -343,8 +378,8 @@ struct Loops {
 
     template <bool kStochastic>
     void run_groups(i64 begin, i64 end) const {
-        if (kStochastic && task.group_size <= kChunk / 2) {
-            small_stochastic_groups(begin, end);
+        if (task.group_size <= (kStochastic ? kChunk / 2 : kSmallGroup)) {
+            small_groups<kStochastic>(begin, end);
         } else if (task.group_size > kCachedBytes / static_cast<i64>(sizeof(Raw))) {
             for (i64 group = begin; group < end; ++group) {
                 large_group<kStochastic>(group);
@@ -353,8 +388,8 @@ struct Loops {
             for (i64 group = begin; group < end; ++group) {
                 // What follows the last group is another thread's.
                 const i64 ahead = group + 1 < end ? read_ahead(task.group_size) : 0;
-                apply_group<kStochastic>(codec_of(group), group * task.group_size,
-                                         task.group_size, ahead);
+                apply_group<kStochastic>(codec_of(group), group * task.group_size, task.group_size,
+                                         ahead);
             }
         }
         hwy::FlushStream();
