@@ -35,8 +35,7 @@ std::optional<QuantizePlan> plan_quantize_cluster(const QuantizeShape& shape,
     plan.block = static_cast<std::uint32_t>(kBatchThreads);
     plan.lanes = plan.block;
     plan.slices = size;
-    plan.slice_size =
-        divide_up(divide_up(shape.group_size, size), kSliceAlignment) * kSliceAlignment;
+    plan.slice_size = slice_size_for(shape.group_size, size);
     plan.grid = grid_for(shape.groups * size);
     plan.shared_bytes =
         static_cast<std::uint32_t>((divide_up(plan.slice_size, of_a_batch) - 1) * batch_bytes);

@@ -1,6 +1,7 @@
 #include "device_call.hpp"
 
 #include <opforge/driver/errors.hpp>
+#include <opforge/driver/launch.hpp>
 
 #include <fmt/format.h>
 
@@ -15,6 +16,15 @@ int device_of_current(const DriverApi& api) {
     int device = -1;
     driver::check(api, api.context_get_device(&device), "cuCtxGetDevice");
     return device;
+}
+
+/// What CUDA says where fewer blocks or clusters can be resident than were asked for.
+bool is_refusal(int result) {
+    constexpr int kLaunchOutOfResources = 701;
+    constexpr int kCooperativeLaunchTooLarge = 720;
+    constexpr int kInvalidClusterSize = 912;
+    return result == kLaunchOutOfResources || result == kCooperativeLaunchTooLarge ||
+           result == kInvalidClusterSize;
 }
 
 }  // namespace
@@ -65,12 +75,15 @@ bool is_capturing(const DriverApi& api, StreamHandle stream) {
     return result == kErrorCaptureImplicit || (result == 0 && status == kCaptureActive);
 }
 
-bool is_refusal(int result) noexcept {
-    constexpr int kLaunchOutOfResources = 701;
-    constexpr int kCooperativeLaunchTooLarge = 720;
-    constexpr int kInvalidClusterSize = 912;
-    return result == kLaunchOutOfResources || result == kCooperativeLaunchTooLarge ||
-           result == kInvalidClusterSize;
+bool try_launch(const DriverApi& api, driver::KernelHandle kernel,
+                const driver::LaunchConfig& config, StreamHandle stream, void** arguments,
+                const char* label) {
+    const int result = api.launch(kernel, config, stream, arguments);
+    if (is_refusal(result)) {
+        return false;
+    }
+    driver::check_launch(api, result, config, label);
+    return true;
 }
 
 void refuse_first_use_in_capture(const char* op, const DriverApi& api, StreamHandle stream,

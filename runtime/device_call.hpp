@@ -39,9 +39,11 @@ private:
 /// Whether a graph is being captured on the stream, also where another capture forbids asking.
 [[nodiscard]] bool is_capturing(const driver::DriverApi& api, driver::StreamHandle stream);
 
-/// Whether a launch's result is what CUDA says where fewer blocks or clusters can be resident than
-/// the device's facts promise. Nothing was launched then.
-[[nodiscard]] bool is_refusal(int result) noexcept;
+/// As driver::launch, but false, with nothing launched, where fewer blocks or clusters can be
+/// resident than the device's facts promise. @throws DriverError for every other failure
+[[nodiscard]] bool try_launch(const driver::DriverApi& api, driver::KernelHandle kernel,
+                              const driver::LaunchConfig& config, driver::StreamHandle stream,
+                              void** arguments, const char* label);
 
 /// Compiling and loading inside a capture would break the capture, so it is refused before it
 /// begins. @throws DriverError

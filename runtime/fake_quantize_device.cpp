@@ -105,19 +105,9 @@ private:
 
     void launch(const ProgramKernels& kernels, driver::KernelHandle kernel,
                 const FakeQuantizePlan& plan) {
-        check(kernels, plan, start(kernel, plan));
-    }
-
-    int start(driver::KernelHandle kernel, const FakeQuantizePlan& plan) {
         void* arguments[] = {&arguments_};
-        return module_.api().launch(kernel, prepare(plan), stream_, arguments);
-    }
-
-    void check(const ProgramKernels& kernels, const FakeQuantizePlan& plan, int result) {
-        if (result != 0) {
-            driver::check_launch(module_.api(), result, prepare(plan),
-                                 kernels.program->name().c_str());
-        }
+        driver::launch(module_.api(), kernel, prepare(plan), stream_, arguments,
+                       kernels.program->name().c_str());
     }
 
     /// A call of one launch, without memory of the stream's, may be repeated for other addresses.
@@ -143,7 +133,7 @@ private:
     /// False where the launch was refused, and nothing was done.
     bool launch_team(const FakeQuantizePlan& plan) {
         if (plan.kernel == FakeQuantizeKernel::cluster) {
-            const bool launched = try_launch(plan);
+            const bool launched = launch_unless_refused(plan);
             if (launched) {
                 remember(kernels_of(plan), plan);
             }
@@ -151,7 +141,7 @@ private:
         }
         if (!is_capturing(module_.api(), stream_)) {
             if (const auto board = module_.boards().board(stream_, plan.rounds)) {
-                return try_launch_with(board->address, board->tag, plan);
+                return launch_with(board->address, board->tag, plan);
             }
         }
         const std::uint64_t bytes = board_bytes(plan);
@@ -159,24 +149,20 @@ private:
         driver::check(module_.api(),
                       module_.api().fill_async(workspace.address(), 0, bytes, stream_),
                       "cuMemsetD8Async");
-        return try_launch_with(workspace.address(), 1, plan);
+        return launch_with(workspace.address(), 1, plan);
     }
 
-    bool try_launch_with(driver::DevicePointer board, std::uint32_t tag,
-                         const FakeQuantizePlan& plan) {
+    bool launch_with(driver::DevicePointer board, std::uint32_t tag, const FakeQuantizePlan& plan) {
         arguments_.board = std::bit_cast<unsigned long long*>(board);
         arguments_.tag = tag;
-        return try_launch(plan);
+        return launch_unless_refused(plan);
     }
 
-    bool try_launch(const FakeQuantizePlan& plan) {
+    bool launch_unless_refused(const FakeQuantizePlan& plan) {
         const ProgramKernels& kernels = kernels_of(plan);
-        const int result = start(kernels.in(context_).first, plan);
-        if (is_refusal(result)) {
-            return false;
-        }
-        check(kernels, plan, result);
-        return true;
+        void* arguments[] = {&arguments_};
+        return try_launch(module_.api(), kernels.in(context_).first, prepare(plan), stream_,
+                          arguments, kernels.program->name().c_str());
     }
 
     const FakeQuantizeTask& task_;

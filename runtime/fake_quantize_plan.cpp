@@ -164,8 +164,7 @@ FakeQuantizePlan plan_team(FakeQuantizeKernel kernel, const FakeQuantizeShape& s
     plan.block = static_cast<std::uint32_t>(threads);
     plan.lanes = plan.block;
     plan.slices = static_cast<std::uint32_t>(blocks);
-    plan.slice_size =
-        divide_up(divide_up(shape.group_size, blocks), kSliceAlignment) * kSliceAlignment;
+    plan.slice_size = slice_size_for(shape.group_size, blocks);
     const std::int64_t chunks =
         divide_up(divide_up_by_power(plan.slice_size, chunk_of(shape.element_bytes)), threads);
     if (shape.stochastic) {

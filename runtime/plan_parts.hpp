@@ -69,6 +69,11 @@ inline std::int64_t chunk_of(int element_bytes) {
     return kChunkBytes >> std::countr_zero(static_cast<unsigned>(element_bytes));
 }
 
+/// Elements of each of `slices` slices of a group, but for the last.
+inline std::int64_t slice_size_for(std::int64_t group_size, std::int64_t slices) {
+    return divide_up(divide_up(group_size, slices), kSliceAlignment) * kSliceAlignment;
+}
+
 /// Slices of groups, four a multiprocessor: two resident blocks each, twice over, so that a slow
 /// block evens out.
 struct Slices {
@@ -78,8 +83,7 @@ struct Slices {
 inline Slices split_groups(std::int64_t groups, std::int64_t group_size, const PlanFacts& facts) {
     const std::int64_t wanted = std::clamp<std::int64_t>(
         divide_up(4 * multiprocessors_of(facts), groups), 1, divide_up(group_size, kMinSlice));
-    const std::int64_t size =
-        divide_up(divide_up(group_size, wanted), kSliceAlignment) * kSliceAlignment;
+    const std::int64_t size = slice_size_for(group_size, wanted);
     return {divide_up(group_size, size), size};
 }
 

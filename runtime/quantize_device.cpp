@@ -160,12 +160,7 @@ bool launch(const char* op, const QuantizeTask& task, const QuantizePlan& plan,
     const char* label = program.program->name().c_str();
     if (plan.kernel == QuantizeKernel::cluster) {
         config.cluster_x = static_cast<std::uint32_t>(plan.slices);
-        const int result = api.launch(handles.first, config, stream, launch_arguments);
-        if (is_refusal(result)) {
-            return false;
-        }
-        driver::check_launch(api, result, config, label);
-        return true;
+        return try_launch(api, handles.first, config, stream, launch_arguments, label);
     }
     if (plan.kernel != QuantizeKernel::split) {
         driver::launch(api, handles.first, config, stream, launch_arguments, label);
