@@ -11,6 +11,7 @@
 #include <bit>
 #include <cstdint>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using namespace opforge;
@@ -264,6 +265,29 @@ TEST_CASE("where a cluster is refused, two launches do the same", "[runtime]") {
     ds_quantizer(view(values, Device::cuda(0)));
     CHECK(gpu.kernels() == Strings{"ds_quantize_fp32_range", "ds_quantize_fp32_apply"});
     CHECK(values == expected);
+}
+
+TEST_CASE("where a cluster of codes is refused, two launches do the same", "[runtime]") {
+    FakeGpu gpu;
+    std::vector<float> values = ramp(65536);
+    const auto codes_on = [&](Device device) {
+        std::vector<std::uint8_t> codes(values.size());
+        std::vector<float> params(1);
+        OpOptions options;
+        options.output = TensorView{
+            codes.data(), Dtype::int8, {static_cast<std::int64_t>(codes.size())}, device};
+        options.params = view(params, device);
+        quantize(view(values, device), 1, 8, QuantizationType::symmetric, options);
+        CHECK(params[0] != 0.0F);
+        return std::pair(codes, params);
+    };
+    const auto expected = codes_on(Device::cpu());
+    CHECK(codes_on(Device::cuda(0)) == expected);
+    CHECK(gpu.kernels() == Strings{"quantize_fp32_cluster"});
+    gpu.driver.fail("launch", 912);  // CUDA_ERROR_INVALID_CLUSTER_SIZE
+    CHECK(codes_on(Device::cuda(0)) == expected);
+    CHECK(gpu.kernels() ==
+          Strings{"quantize_fp32_cluster", "quantize_fp32_range", "quantize_fp32_apply"});
 }
 
 TEST_CASE("a cooperative launch gets the stream's board, made once, and tags of its own",
