@@ -13,4 +13,9 @@ int DriverApi::kernel_parameter(KernelHandle /*kernel*/, std::size_t /*index*/,
     return 801;  // CUDA_ERROR_NOT_SUPPORTED
 }
 
+int DriverApi::occupancy_clusters(int* /*clusters*/, FunctionHandle /*function*/,
+                                  const LaunchConfig& /*config*/) const {
+    return 801;  // CUDA_ERROR_NOT_SUPPORTED
+}
+
 }  // namespace opforge::driver

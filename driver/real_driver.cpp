@@ -92,6 +92,7 @@ struct EntryPoints {
     CUresult(CUDAAPI* kernel_get_param_info)(CUkernel, std::size_t, std::size_t*,
                                              std::size_t*) = nullptr;  // from 12.4 on, else null
     decltype(&cuOccupancyMaxActiveBlocksPerMultiprocessor) occupancy_blocks = nullptr;
+    decltype(&cuOccupancyMaxActiveClusters) occupancy_clusters = nullptr;
     decltype(&cuLaunchKernel) launch_kernel = nullptr;
     decltype(&cuLaunchKernelEx) launch_kernel_ex = nullptr;
     decltype(&cuMemAlloc_v2) mem_alloc = nullptr;
@@ -152,6 +153,7 @@ struct EntryPoints {
         kernel_get_param_info = reinterpret_cast<decltype(kernel_get_param_info)>(
             library.symbol("cuKernelGetParamInfo"));
         find(occupancy_blocks, "cuOccupancyMaxActiveBlocksPerMultiprocessor");
+        find(occupancy_clusters, "cuOccupancyMaxActiveClusters");
         find(launch_kernel, "cuLaunchKernel");
         find(launch_kernel_ex, "cuLaunchKernelEx");
         find(mem_alloc, "cuMemAlloc_v2");
@@ -170,6 +172,40 @@ bool is_elf(std::span<const std::byte> code) noexcept {
     constexpr char kMagic[] = {0x7f, 'E', 'L', 'F'};
     return code.size() >= sizeof kMagic && std::memcmp(code.data(), kMagic, sizeof kMagic) == 0;
 }
+
+/// A launch as the calls that take attributes have it; it stays where it is made.
+struct ExtendedLaunch {
+    CUlaunchAttribute attributes[2] = {};
+    CUlaunchConfig config{};
+
+    ExtendedLaunch(const LaunchConfig& of, CUstream stream) {
+        unsigned count = 0;
+        if (of.cooperative) {
+            attributes[count].id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
+            attributes[count].value.cooperative = 1;
+            ++count;
+        }
+        if (of.has_cluster()) {
+            attributes[count].id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+            attributes[count].value.clusterDim.x = of.cluster_x;
+            attributes[count].value.clusterDim.y = of.cluster_y;
+            attributes[count].value.clusterDim.z = of.cluster_z;
+            ++count;
+        }
+        config.gridDimX = of.grid_x;
+        config.gridDimY = of.grid_y;
+        config.gridDimZ = of.grid_z;
+        config.blockDimX = of.block_x;
+        config.blockDimY = of.block_y;
+        config.blockDimZ = of.block_z;
+        config.sharedMemBytes = of.shared_bytes;
+        config.hStream = stream;
+        config.attrs = attributes;
+        config.numAttrs = count;
+    }
+    ExtendedLaunch(const ExtendedLaunch&) = delete;
+    ExtendedLaunch& operator=(const ExtendedLaunch&) = delete;
+};
 
 class RealDriver final : public DriverApi {
 public:
@@ -323,6 +359,11 @@ public:
                          std::size_t dynamic_shared_bytes) const override {
         return call(cuda_.occupancy_blocks, blocks, function, block_threads, dynamic_shared_bytes);
     }
+    int occupancy_clusters(int* clusters, FunctionHandle function,
+                           const LaunchConfig& config) const override {
+        const ExtendedLaunch extended(config, nullptr);
+        return call(cuda_.occupancy_clusters, clusters, function, &extended.config);
+    }
 
     int launch(KernelHandle kernel, const LaunchConfig& config, StreamHandle stream,
                void** arguments) const override {
@@ -334,32 +375,8 @@ public:
                         config.block_x, config.block_y, config.block_z, config.shared_bytes, stream,
                         arguments, nullptr);
         }
-        CUlaunchAttribute attributes[2] = {};
-        unsigned count = 0;
-        if (config.cooperative) {
-            attributes[count].id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
-            attributes[count].value.cooperative = 1;
-            ++count;
-        }
-        if (config.has_cluster()) {
-            attributes[count].id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
-            attributes[count].value.clusterDim.x = config.cluster_x;
-            attributes[count].value.clusterDim.y = config.cluster_y;
-            attributes[count].value.clusterDim.z = config.cluster_z;
-            ++count;
-        }
-        CUlaunchConfig extended{};
-        extended.gridDimX = config.grid_x;
-        extended.gridDimY = config.grid_y;
-        extended.gridDimZ = config.grid_z;
-        extended.blockDimX = config.block_x;
-        extended.blockDimY = config.block_y;
-        extended.blockDimZ = config.block_z;
-        extended.sharedMemBytes = config.shared_bytes;
-        extended.hStream = stream;
-        extended.attrs = attributes;
-        extended.numAttrs = count;
-        return call(cuda_.launch_kernel_ex, &extended, function, arguments, nullptr);
+        const ExtendedLaunch extended(config, stream);
+        return call(cuda_.launch_kernel_ex, &extended.config, function, arguments, nullptr);
     }
 
     int memory_allocate(DevicePointer* pointer, std::size_t size_bytes) const override {

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::int64_t kOctet = 8;
 constexpr std::int64_t kBatchThreads = 512;  // most of kernels `groups` and `cluster`
+constexpr std::int64_t kBlockOctets = 2048;  // of a cluster's block
 
 /// One cluster a group that no block reads from L1 a second time; nothing where a cluster cannot
 /// have all of it on chip.
@@ -21,24 +22,32 @@ std::optional<QuantizePlan> plan_quantize_cluster(const QuantizeShape& shape,
         shape.groups > kMaxGrid / kMaxCluster) {
         return std::nullopt;
     }
-    // One batch a thread in registers, others in shared memory, with room for two blocks at least,
-    // of which one loads while the other stores.
-    const std::int64_t batch_bytes = kBatchThreads * shape.batch * shape.octet_bytes;
-    const std::int64_t most = 1 + shared_for(2, facts) / batch_bytes;
-    const std::int64_t of_a_batch = kBatchThreads * shape.batch * kOctet;
-    const std::int64_t size = power_of_two_up(divide_up(shape.group_size, most * of_a_batch));
-    if (size > kMaxCluster) {
-        return std::nullopt;
+    // Small blocks, several of a multiprocessor: while some wait for their cluster, others load and
+    // store. Blocks of more memory where eight of them hold no group.
+    const std::int64_t octets = divide_up(shape.group_size, kOctet);
+    std::int64_t threads = shape.octet_bytes > kChunkBytes ? kBatchThreads : kBatchThreads / 2;
+    std::int64_t blocks = power_of_two_up(divide_up(octets, kBlockOctets));
+    if (blocks > kMaxCluster) {
+        blocks = kMaxCluster;
+        threads = kBatchThreads;
+    }
+    // Groups that are too few for the chip are shared by more.
+    while (blocks < kMaxCluster && 2 * shape.groups * blocks <= multiprocessors_of(facts)) {
+        blocks *= 2;
     }
     QuantizePlan plan;
     plan.kernel = QuantizeKernel::cluster;
-    plan.block = static_cast<std::uint32_t>(kBatchThreads);
+    plan.block = static_cast<std::uint32_t>(threads);
     plan.lanes = plan.block;
-    plan.slices = size;
-    plan.slice_size = slice_size_for(shape.group_size, size);
-    plan.grid = grid_for(shape.groups * size);
-    plan.shared_bytes =
-        static_cast<std::uint32_t>((divide_up(plan.slice_size, of_a_batch) - 1) * batch_bytes);
+    plan.slices = blocks;
+    plan.slice_size = slice_size_for(shape.group_size, blocks);
+    plan.grid = grid_for(shape.groups * blocks);
+    const std::int64_t shared =
+        divide_up(plan.slice_size / kOctet, threads) * threads * shape.octet_bytes;
+    if (shared > shared_for(1, facts)) {
+        return std::nullopt;
+    }
+    plan.shared_bytes = static_cast<std::uint32_t>(shared);
     return plan;
 }
 

@@ -2,6 +2,7 @@
 #include "device_call.hpp"
 #include "random_arguments.hpp"
 #include "repeated_calls.hpp"
+#include "resident_clusters.hpp"
 #include "stream_boards.hpp"
 
 #include <opforge/driver/errors.hpp>
@@ -89,7 +90,7 @@ private:
         return kernels_for_call(kOp, module_, stream_, variant_of(task_, plan.kernel));
     }
 
-    driver::LaunchConfig prepare(const FakeQuantizePlan& plan) {
+    driver::LaunchConfig prepare(const ProgramKernels& kernels, const FakeQuantizePlan& plan) {
         arguments_.launch.lanes = plan.lanes;
         arguments_.launch.slice_size = plan.slice_size;
         arguments_.launch.slices = plan.slices;
@@ -98,15 +99,17 @@ private:
             .grid_x = plan.grid, .block_x = plan.block, .shared_bytes = plan.shared_bytes};
         if (plan.kernel == FakeQuantizeKernel::cluster) {
             config.cluster_x = plan.slices;
+            config.grid_x = kernels.resident->grid(module_.api(), kernels.in(context_).first,
+                                                   config, module_.facts().multiprocessors);
         }
-        config.cooperative = plan.kernel == FakeQuantizeKernel::grid;
+        config.cooperative = needs_board(plan);
         return config;
     }
 
     void launch(const ProgramKernels& kernels, driver::KernelHandle kernel,
                 const FakeQuantizePlan& plan) {
         void* arguments[] = {&arguments_};
-        driver::launch(module_.api(), kernel, prepare(plan), stream_, arguments,
+        driver::launch(module_.api(), kernel, prepare(kernels, plan), stream_, arguments,
                        kernels.program->name().c_str());
     }
 
@@ -117,7 +120,7 @@ private:
                           {.api = &module_.api(),
                            .context = context_,
                            .kernel = kernels.functions.first,
-                           .config = prepare(plan),
+                           .config = prepare(kernels, plan),
                            .arguments = arguments_});
         }
     }
@@ -130,9 +133,14 @@ private:
         launch(kernels, kernels.in(context_).second, plan);
     }
 
+    /// Whether blocks tell each other ranges through memory, and all must be resident.
+    static bool needs_board(const FakeQuantizePlan& plan) {
+        return plan.kernel == FakeQuantizeKernel::grid && plan.slices > 1;
+    }
+
     /// False where the launch was refused, and nothing was done.
     bool launch_team(const FakeQuantizePlan& plan) {
-        if (plan.kernel == FakeQuantizeKernel::cluster) {
+        if (!needs_board(plan)) {
             const bool launched = launch_unless_refused(plan);
             if (launched) {
                 remember(kernels_of(plan), plan);
@@ -161,8 +169,8 @@ private:
     bool launch_unless_refused(const FakeQuantizePlan& plan) {
         const ProgramKernels& kernels = kernels_of(plan);
         void* arguments[] = {&arguments_};
-        return try_launch(module_.api(), kernels.in(context_).first, prepare(plan), stream_,
-                          arguments, kernels.program->name().c_str());
+        return try_launch(module_.api(), kernels.in(context_).first, prepare(kernels, plan),
+                          stream_, arguments, kernels.program->name().c_str());
     }
 
     const FakeQuantizeTask& task_;

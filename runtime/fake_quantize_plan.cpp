@@ -11,11 +11,12 @@ namespace {
 
 // As the kernels have them (kernel_sources/quantizer/fake_quantize.cu).
 constexpr std::int64_t kTeamThreads = 512;
-constexpr std::int64_t kDrawnThreads = 256;  // of a block or a cluster's; stochastic rounding
-constexpr std::int64_t kDrawnGridThreads = 1024;
+constexpr std::int64_t kDrawnThreads = 256;  // of a block; stochastic rounding
+constexpr std::int64_t kDrawnTeamThreads = 1024;
 constexpr std::int64_t kHeldChunks = 4;  // of a thread of a team, in registers; nearest rounding
 
-constexpr std::int64_t kDrawnRows = 8;  // chunks of a thread of a cluster, unless that has no more
+constexpr std::int64_t kRows = 8;     // chunks of a thread where others of its kind take turns
+constexpr std::int64_t kFewRows = 4;  // where groups are too few for the chip
 constexpr std::int64_t kBusyThreads = 1024;  // of a multiprocessor that has enough to do
 
 std::int64_t chunks_of(const FakeQuantizeShape& shape) {
@@ -49,7 +50,7 @@ std::int64_t most_block_chunks(const FakeQuantizeShape& shape, const PlanFacts& 
     if (!facts.cluster_launch || !shape.aligned || !shape.stochastic) {
         return kMaxBlockChunks;
     }
-    return leaves_idle(shape, facts) ? 1024 : kDrawnThreads * kDrawnRows;
+    return leaves_idle(shape, facts) ? 1024 : kDrawnThreads * kRows;
 }
 
 void keep(FakeQuantizePlan& plan, std::int64_t chunks) {
@@ -155,50 +156,97 @@ std::int64_t chunks_held(const FakeQuantizeShape& shape, std::int64_t threads,
     return shape.stochastic ? shared : kHeldChunks + shared / kHeldChunks * kHeldChunks;
 }
 
-/// A team of `blocks` blocks of `threads` a group, a slice each, of which a thread keeps at most
-/// `held` chunks.
+/// A team of `blocks` blocks of `threads` a group, a slice each.
 FakeQuantizePlan plan_team(FakeQuantizeKernel kernel, const FakeQuantizeShape& shape,
-                           std::int64_t blocks, std::int64_t threads, std::int64_t held) {
+                           std::int64_t blocks, std::int64_t threads) {
     FakeQuantizePlan plan;
     plan.kernel = kernel;
     plan.block = static_cast<std::uint32_t>(threads);
     plan.lanes = plan.block;
     plan.slices = static_cast<std::uint32_t>(blocks);
     plan.slice_size = slice_size_for(shape.group_size, blocks);
-    const std::int64_t chunks =
-        divide_up(divide_up_by_power(plan.slice_size, chunk_of(shape.element_bytes)), threads);
-    if (shape.stochastic) {
-        keep(plan, std::min(chunks, held));
-    } else {
-        const std::int64_t kept = std::min(divide_up(chunks, kHeldChunks) * kHeldChunks, held);
-        keep(plan, std::max<std::int64_t>(kept - kHeldChunks, 0));
-    }
     return plan;
 }
 
-/// One cluster a group; nothing where none can hold a group.
+/// Chunks of a thread of a team.
+std::int64_t rows_of(const FakeQuantizePlan& plan, const FakeQuantizeShape& shape) {
+    return divide_up(divide_up_by_power(plan.slice_size, chunk_of(shape.element_bytes)),
+                     plan.block);
+}
+
+/// The blocks of a cluster, and how many of a multiprocessor take turns: what a block loads of the
+/// next group is under way while it writes this one.
+struct ClusterShape {
+    std::int64_t blocks;
+    std::int64_t threads;   // of a block
+    std::int64_t resident;  // blocks of a multiprocessor
+};
+
+/// Small blocks in large clusters: while some wait for their cluster, others load and store.
+ClusterShape small_blocks(const FakeQuantizeShape& shape) {
+    constexpr std::int64_t kSmall = 256;
+    const std::int64_t chunks = chunks_of(shape);
+    const std::int64_t threads = chunks > kMaxCluster * kSmall * kRows ? kTeamThreads : kSmall;
+    return {power_of_two_up(divide_up(chunks, threads * kRows)), threads, 2};
+}
+
+/// As few blocks as there is shared memory for: 16-bit draws keep a multiprocessor busy with
+/// whatever threads it has, and fewer blocks wait for each other.
+ClusterShape large_blocks(const FakeQuantizeShape& shape, const PlanFacts& facts) {
+    const std::int64_t threads = std::min(kDrawnTeamThreads, most_threads(facts));
+    const std::int64_t rows = std::max<std::int64_t>(chunks_held(shape, threads, 1, facts), 1);
+    return {power_of_two_up(divide_up(chunks_of(shape), threads * rows)), threads, 1};
+}
+
+/// Whether `blocks` blocks a group leave half of all multiprocessors without one.
+bool are_few(std::int64_t blocks, const FakeQuantizeShape& shape, const PlanFacts& facts) {
+    return 2 * shape.groups * blocks <= multiprocessors_of(facts);
+}
+
+/// For groups that are too few for the chip: they are shared by more blocks.
+ClusterShape blocks_of_few(const FakeQuantizeShape& shape, const PlanFacts& facts) {
+    const std::int64_t chunks = chunks_of(shape);
+    const std::int64_t threads =
+        shape.stochastic && chunks <= kMaxCluster * kDrawnThreads * kFewRows ? kDrawnThreads
+                                                                             : kTeamThreads;
+    std::int64_t blocks = power_of_two_up(divide_up(chunks, threads * kRows));
+    while (blocks < kMaxCluster && are_few(blocks, shape, facts)) {
+        blocks *= 2;
+    }
+    return {blocks, threads, 1};
+}
+
+ClusterShape cluster_for(const FakeQuantizeShape& shape, const PlanFacts& facts) {
+    ClusterShape cluster = shape.stochastic && shape.element_bytes == 2 ? large_blocks(shape, facts)
+                                                                        : small_blocks(shape);
+    if (shape.stochastic && chunks_of(shape) <= kTeamThreads * kRows) {
+        cluster = {1, kTeamThreads, 2};
+    }
+    return are_few(cluster.blocks, shape, facts) ? blocks_of_few(shape, facts) : cluster;
+}
+
+/// Nothing where no cluster can hold a group, or the whole chip does it better.
 std::optional<FakeQuantizePlan> plan_cluster(const FakeQuantizeShape& shape,
                                              const PlanFacts& facts) {
     if (!facts.cluster_launch || most_threads(facts) < kTeamThreads) {
         return std::nullopt;
     }
-    // With random numbers small blocks of few chunks a thread, so that while some load others draw;
-    // three of the largest at least.
-    constexpr std::int64_t kDrawnBlocks = 3;
-    const std::int64_t threads = shape.stochastic ? kDrawnThreads : kTeamThreads;
-    const std::int64_t held =
-        chunks_held(shape, threads, shape.stochastic ? kDrawnBlocks : resident_teams(facts), facts);
-    const std::int64_t wanted = !shape.stochastic           ? held
-                                : leaves_idle(shape, facts) ? 1
-                                                            : kDrawnRows;
-    const std::int64_t size = std::min(
-        power_of_two_up(divide_up(chunks_of(shape), std::max<std::int64_t>(wanted, 1) * threads)),
-        kMaxCluster);
-    if (chunks_of(shape) > size * threads * held || shape.groups > kMaxGrid / size) {
+    const ClusterShape cluster = cluster_for(shape, facts);
+    if (cluster.blocks > kMaxCluster || shape.groups > kMaxGrid / cluster.blocks) {
         return std::nullopt;
     }
-    FakeQuantizePlan plan = plan_team(FakeQuantizeKernel::cluster, shape, size, threads, held);
-    plan.grid = grid_for(shape.groups * size);
+    FakeQuantizePlan plan =
+        plan_team(FakeQuantizeKernel::cluster, shape, cluster.blocks, cluster.threads);
+    const std::int64_t rows = rows_of(plan, shape);
+    const bool idle = leaves_idle(shape, facts) && rows > kFewRows;
+    // Of two large blocks all multiprocessors can have one; of more, some are left over.
+    const bool left_over = cluster.threads > kTeamThreads && cluster.blocks > 2;
+    if (rows * cluster.threads * kChunkBytes > shared_for(cluster.resident, facts) ||
+        (facts.cooperative_launch && (idle || left_over))) {
+        return std::nullopt;
+    }
+    keep(plan, rows);
+    plan.grid = grid_for(shape.groups * cluster.blocks);
     return plan;
 }
 
@@ -208,20 +256,28 @@ std::optional<FakeQuantizePlan> plan_grid(const FakeQuantizeShape& shape, const 
         return std::nullopt;
     }
     const std::int64_t multiprocessors = multiprocessors_of(facts);
-    std::int64_t threads = kTeamThreads;
-    std::int64_t resident = resident_teams(facts);
+    std::int64_t threads =
+        shape.stochastic ? std::min(kDrawnTeamThreads, most_threads(facts)) : kTeamThreads;
+    std::int64_t resident = shape.stochastic ? 1 : resident_teams(facts);
     std::int64_t held = chunks_held(shape, threads, resident, facts);
     std::int64_t size = divide_up(chunks_of(shape), std::max<std::int64_t>(held, 1) * threads);
     if (shape.groups == 1 || size > multiprocessors) {
         // The whole chip for one group at a time, with one block of all the memory a
         // multiprocessor: fewer blocks wait for each other.
-        threads = shape.stochastic ? std::min(kDrawnGridThreads, most_threads(facts)) : threads;
         resident = 1;
         held = chunks_held(shape, threads, resident, facts);
         size = multiprocessors;
     }
-    FakeQuantizePlan plan = plan_team(FakeQuantizeKernel::grid, shape, size, threads, held);
     const std::int64_t teams = std::min(shape.groups, multiprocessors * resident / size);
+    size = multiprocessors * resident / teams;  // as large as leaves room for as many
+    FakeQuantizePlan plan = plan_team(FakeQuantizeKernel::grid, shape, size, threads);
+    const std::int64_t rows = rows_of(plan, shape);
+    if (shape.stochastic) {
+        keep(plan, std::min(rows, held));
+    } else {
+        const std::int64_t kept = std::min(divide_up(rows, kHeldChunks) * kHeldChunks, held);
+        keep(plan, std::max<std::int64_t>(kept - kHeldChunks, 0));
+    }
     plan.grid = grid_for(teams * size);
     const std::int64_t rounds = divide_up(shape.groups, teams);
     if (rounds > kMaxGrid) {

@@ -2,6 +2,7 @@
 #include "device_call.hpp"
 #include "divisor.hpp"
 #include "random_arguments.hpp"
+#include "resident_clusters.hpp"
 
 #include <opforge/driver/launch.hpp>
 #include <opforge/kernels/quantize_arguments.cuh>
@@ -160,6 +161,8 @@ bool launch(const char* op, const QuantizeTask& task, const QuantizePlan& plan,
     const char* label = program.program->name().c_str();
     if (plan.kernel == QuantizeKernel::cluster) {
         config.cluster_x = static_cast<std::uint32_t>(plan.slices);
+        config.grid_x =
+            program.resident->grid(api, handles.first, config, module.facts().multiprocessors);
         return try_launch(api, handles.first, config, stream, launch_arguments, label);
     }
     if (plan.kernel != QuantizeKernel::split) {

@@ -1,4 +1,5 @@
 #include "repeated_calls.hpp"
+#include "resident_clusters.hpp"
 #include "stream_boards.hpp"
 
 #include <opforge/base/process_object.hpp>
@@ -41,6 +42,7 @@ const ProgramKernels& QuantizerModule::load(std::size_t slot, const std::string&
     // Several threads may come here at once: the builder loads the program once, and the first to
     // publish wins.
     auto made = std::make_unique<ProgramKernels>();
+    made->resident = std::make_shared<ResidentClusters>();
     made->program = builder_->load_program(device_.ordinal, program);
     made->kernels.first = made->program->kernel(kernels.front());
     if (kernels.size() > 1) {

@@ -9,7 +9,8 @@
 //   2: <program>_any      either, of tensors of any alignment and group size
 //   3: <program>_range    ranges of slices of groups, then
 //      <program>_apply    the slices: for groups too large for one block; any tensors
-//   4: <program>_cluster  one cluster a group, a slice a block; aligned tensors, from sm_90 on
+//   4: <program>_cluster  clusters that go through the groups, a slice a block; aligned tensors,
+//                         from sm_90 on
 //   5: <program>_grid     a team of blocks a group, a slice a block; aligned tensors, cooperative
 //   6: <program>_pairs    as groups, at most two chunks a lane; nearest rounding
 // With stochastic rounding, those for aligned tensors only are for scheduled launches only, too
@@ -22,6 +23,7 @@
 #include "opforge/kernels/held_share.cuh"
 #include "opforge/kernels/program.cuh"
 #include "opforge/kernels/range.cuh"
+#include "opforge/kernels/ring_share.cuh"
 #include "opforge/kernels/row_share.cuh"
 #include "opforge/kernels/team.cuh"
 #include "opforge/kernels/thread_share.cuh"
@@ -33,10 +35,10 @@ namespace {
 // Most threads that each kernel is launched with, and how many of its blocks a multiprocessor
 // should have room for: with random numbers registers are what limits that.
 [[maybe_unused]] constexpr u32 kGroupsThreads = 256;
-[[maybe_unused]] constexpr u32 kTeamThreads = 512;
-[[maybe_unused]] constexpr u32 kClusterThreads = kStochastic ? 256 : kTeamThreads;
-[[maybe_unused]] constexpr u32 kClusters = kStochastic ? 6 : 2;
-[[maybe_unused]] constexpr u32 kGridThreads = kStochastic ? 1024 : kTeamThreads;
+// Draws for 16 bits are bound by instructions: large blocks, few of which wait for each other.
+[[maybe_unused]] constexpr bool kLargeClusterBlocks = kStochastic && Element::kPerWord == 2;
+[[maybe_unused]] constexpr u32 kClusterThreads = kLargeClusterBlocks ? 1024 : 512;
+[[maybe_unused]] constexpr u32 kGridThreads = kStochastic ? 1024 : 512;
 [[maybe_unused]] constexpr u32 kBlockThreads = kStochastic ? 256 : 1024;
 [[maybe_unused]] constexpr u32 kSplitThreads = 1024;
 
@@ -47,21 +49,6 @@ namespace {
     GroupSlice slice = whole_group(first + team, launch);
     slice.end = slice.group < launch.groups ? slice.end : 0;
     return slice;
-}
-
-/// A block's slice of its team's group. `round`: counts the team's groups.
-template <class Team>
-OPFORGE_DEVICE void team_group(const FakeQuantizeArguments& arguments, const Team& team, u32 rank,
-                               i64 group, u32 round, uint4* shared, Range* scratch) {
-    const GroupSlice slice = slice_of_group(group, rank, arguments.launch);
-#if OPFORGE_STOCHASTIC
-    const RowShare<Team::kKeepsAll> share(arguments, slice, threadIdx.x, blockDim.x, shared);
-    const Range own = reduce_block(share.measure(arguments), scratch);
-#else
-    HeldShare share(arguments, slice, shared);
-    const Range own = reduce_block(share.measure(), scratch);
-#endif
-    share.apply(arguments, GroupCodec(team.range_of_all(own, round), arguments));
 }
 
 }  // namespace
@@ -98,10 +85,7 @@ OPFORGE_KERNEL(groups, kGroupsThreads)
 #pragma unroll
     for (u32 k = 0; k < kMost; ++k) {
         if (place + k * step < end) {
-#pragma unroll
-            for (int i = 0; i < Elements::kWords; ++i) {
-                collector.include_word(chunk[k].word[i]);
-            }
+            collector.include(chunk[k]);
         }
     }
     const GroupCodec codec(reduce_lanes(collector.range(), launch.lanes), arguments);
@@ -120,13 +104,13 @@ OPFORGE_KERNEL(groups, kGroupsThreads)
 // every group.
 OPFORGE_RESIDENT_KERNEL(groups, kGroupsThreads, 6)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
-    extern __shared__ uint4 chunks[];
+    extern __shared__ __align__(128) uint4 chunks[];
     const u32 lanes = arguments.launch.lanes;
     const i64 thread = static_cast<i64>(blockIdx.x) * kGroupsThreads + threadIdx.x;
     GroupSlice slice =
         whole_group(thread >> (31 - __clz(static_cast<int>(lanes))), arguments.launch);
     slice.end = slice.group < arguments.launch.groups ? slice.end : 0;
-    const RowShare<true> share(arguments, slice, threadIdx.x & (lanes - 1), lanes, chunks);
+    const RowShare share(arguments, slice, threadIdx.x & (lanes - 1), lanes, chunks);
     const Range range = reduce_lanes(share.measure(arguments), lanes);
     share.apply(arguments, GroupCodec(range, arguments));
 }
@@ -137,11 +121,11 @@ OPFORGE_RESIDENT_KERNEL(groups, kGroupsThreads, 6)
 // keeps there, or none. Grid: every group.
 OPFORGE_RESIDENT_KERNEL(block, kBlockThreads, kStochastic ? 6 : 1)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
-    extern __shared__ uint4 chunks[];
+    extern __shared__ __align__(128) uint4 chunks[];
     __shared__ Range scratch[32];
     const GroupSlice slice = whole_group(blockIdx.x, arguments.launch);
 #if OPFORGE_STOCHASTIC
-    const RowShare<true> share(arguments, slice, threadIdx.x, blockDim.x, chunks);
+    const RowShare share(arguments, slice, threadIdx.x, blockDim.x, chunks);
     const Range range = reduce_block<false>(share.measure(arguments), scratch);
     share.apply(arguments, GroupCodec(range, arguments));
 #else
@@ -209,42 +193,43 @@ OPFORGE_KERNEL(apply, kSplitThreads)
 #elif OPFORGE_KERNELS == 4
 
 // Launch: clusters of `slices` blocks, a power of two up to 8; block = a multiple of 32 up to
-// kClusterThreads; dynamic shared memory for what each thread keeps there. Grid: every group.
-OPFORGE_RESIDENT_KERNEL(cluster, kClusterThreads, kClusters)
+// kClusterThreads; dynamic shared memory for a slice. Grid: strides over groups, with as many
+// clusters as are resident at once, or more.
+OPFORGE_RESIDENT_KERNEL(cluster, kClusterThreads, kLargeClusterBlocks ? 1 : 3)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
 #if __CUDA_ARCH__ >= 900
-    extern __shared__ uint4 chunks[];
-    __shared__ Range scratch[32];
-    __shared__ Range slot;
-    const u32 size = static_cast<u32>(arguments.launch.slices);
-    const ClusterTeam<Range> team{&slot, size};
-    team_group(arguments, team, team.rank(), blockIdx.x / size, 0, chunks, scratch);
-    team.leave();
+    extern __shared__ __align__(128) uint4 chunks[];
+    __shared__ ClusterTeam<Range>::Board board;
+    const ClusterTeam<Range> team(board, static_cast<u32>(arguments.launch.slices));
+    apply_to_groups<true>(arguments, team, team.number(), team.teams(), chunks);
 #endif
 }
 
 #else
 
-// Launch: cooperative; block = a multiple of 32 up to kGridThreads; dynamic shared memory for what
-// each thread keeps there. Grid: teams of `slices` blocks, as many as are resident at once or
-// fewer.
+// Launch: cooperative, or teams of one block; block = a multiple of 32 up to kGridThreads; dynamic
+// shared memory for what each thread keeps there. Grid: teams of `slices` blocks, which stride over
+// groups.
 OPFORGE_RESIDENT_KERNEL(grid, kGridThreads, kStochastic ? 1 : 2)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
-    extern __shared__ uint4 chunks[];
-    __shared__ Range scratch[32];
-    __shared__ Range shared;
+    extern __shared__ __align__(128) uint4 chunks[];
+    __shared__ GridTeam<Range>::Scratch scratch;
     const u32 size = static_cast<u32>(arguments.launch.slices);
     const u32 number = blockIdx.x / size;
-    const u32 rank = blockIdx.x - number * size;
-    const GridTeam<Range> team{arguments.board + number * (2 * size * Range::kWords), size, rank,
-                               arguments.tag, &shared};
-    team.begin();
     const u32 teams = gridDim.x / size;
+    const GridTeam<Range> team(scratch, arguments.board + number * (2 * size * Range::kWords), size,
+                               blockIdx.x - number * size, arguments.tag);
+#if OPFORGE_STOCHASTIC
+    apply_to_groups<false>(arguments, team, number, teams, chunks);
+#else
     u32 round = 0;
 #pragma unroll 1
     for (i64 group = number; group < arguments.launch.groups; group += teams, ++round) {
-        team_group(arguments, team, rank, group, round, chunks, scratch);
+        HeldShare share(arguments, slice_of_group(group, team.rank(), arguments.launch), chunks);
+        const Range range = team.range_of_all(share.measure(), round);
+        share.apply(arguments, GroupCodec(range, arguments));
     }
+#endif
 }
 
 #endif

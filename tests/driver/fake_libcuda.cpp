@@ -206,6 +206,12 @@ CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, CUfunction fun
     *blocks = 4;
     return note("cuOccupancyMaxActiveBlocksPerMultiprocessor", number(function), threads, shared);
 }
+CUresult cuOccupancyMaxActiveClusters(int* clusters, CUfunction function,
+                                      const CUlaunchConfig* config) {
+    *clusters = 98;
+    return note("cuOccupancyMaxActiveClusters", number(function), config->blockDimX,
+                config->sharedMemBytes, config->attrs[0].value.clusterDim.x);
+}
 CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
                         unsigned by, unsigned bz, unsigned shared, CUstream stream,
                         void** arguments, void** extra) {

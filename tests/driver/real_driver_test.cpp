@@ -192,11 +192,15 @@ TEST_CASE("each call of the table reaches its entry point with its arguments in 
     CHECK(api.kernel_set_max_dynamic_shared(kernel, 102, 5000) == 0);
     CHECK(api.occupancy_blocks(&number, function, 256, 64) == 0);
     CHECK(number == 4);
+    CHECK(api.occupancy_clusters(&number, function,
+                                 {.block_x = 256, .shared_bytes = 64, .cluster_x = 8}) == 0);
+    CHECK(number == 98);
     CHECK(api.library_unload(handle<driver::LibraryHandle>(0x80)) == 0);
     CHECK(take_log() ==
           "cuLibraryGetKernel 128 add\ncuKernelGetFunction 144\ncuKernelGetParamInfo 144 "
           "2\ncuKernelSetAttribute 8 5000 144 102\n"
-          "cuOccupancyMaxActiveBlocksPerMultiprocessor 160 256 64\ncuLibraryUnload 128\n");
+          "cuOccupancyMaxActiveBlocksPerMultiprocessor 160 256 64\n"
+          "cuOccupancyMaxActiveClusters 160 256 64 8\ncuLibraryUnload 128\n");
 
     CHECK(api.memory_allocate(&pointer, 9) == 0);
     CHECK(pointer == 0xb0);

@@ -74,8 +74,8 @@ std::vector<SweepCase> sanitizer_cases() {
             ++number;
             cases.push_back(number % 5 == 4 ? odd_offset(of) : of);
         }
-        for (const Layout layout :
-             {Layout{9, 64}, Layout{3, 4096}, Layout{2, 65536}, Layout{1, 3 << 18}}) {
+        for (const Layout layout : {Layout{9, 64}, Layout{3, 4096}, Layout{2, 65536},
+                                    Layout{2, 32768}, Layout{1, 3 << 18}}) {
             cases.push_back(variant_case(variant, layout.groups, layout.group_size));
         }
         if (!cases.back().settings.stochastic) {
@@ -248,6 +248,25 @@ TEST_CASE("the GPU equals the host for tensors that fill the chip", "[runtime][p
         }
         batches.add(odd_offset(variant_case(variant, kValues / 512, 512)));
         batches.add(odd_offset(variant_case(variant, kValues / 65536, 65536)));
+    }
+    CHECK(batches.failures() == 0);
+}
+
+TEST_CASE("the GPU equals the host where clusters and teams go on to further groups",
+          "[runtime][property][gpu]") {
+    const auto gpu = first_gpu();
+    if (!gpu.has_value()) {
+        return;
+    }
+    constexpr std::int64_t kValues = std::int64_t{24} << 20U;
+    GpuBatches batches(gpu->api);
+    int number = 0;
+    for (const std::int64_t size : {32768, 65536, 131072, 262144, 1048576, 2097152}) {
+        for (int variant = number % 4; variant < kVariants; variant += 4) {
+            // One short of a whole number of rows, too.
+            batches.add(variant_case(variant, kValues / size, size - (number % 2) * 8));
+        }
+        ++number;
     }
     CHECK(batches.failures() == 0);
 }

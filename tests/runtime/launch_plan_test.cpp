@@ -28,8 +28,9 @@ FakeQuantizePlan plan_of(std::int64_t groups, std::int64_t group_size, int eleme
                          bool aligned = true) {
     return plan_fake_quantize({groups, group_size, element_bytes, aligned}, kHopper);
 }
-FakeQuantizePlan stochastic_plan_of(std::int64_t groups, std::int64_t group_size) {
-    return plan_fake_quantize({groups, group_size, 2, true, true}, kHopper);
+FakeQuantizePlan stochastic_plan_of(std::int64_t groups, std::int64_t group_size,
+                                    int element_bytes = 2) {
+    return plan_fake_quantize({groups, group_size, element_bytes, true, true}, kHopper);
 }
 
 }  // namespace
@@ -112,12 +113,16 @@ TEST_CASE("a plan can be launched, whatever the shape", "[runtime]") {
                 RC_ASSERT(plan.grid == plan.slices * groups);
                 RC_ASSERT(plan.slice_size % 64 == 0);
                 RC_ASSERT(plan.slices * plan.slice_size >= size);
-                RC_ASSERT((stochastic ? keeps_all(plan.slice_size) : plan.keeps % 4 == 0U));
+                RC_ASSERT(keeps_all(plan.slice_size));
                 break;
             case FakeQuantizeKernel::grid: {
                 RC_ASSERT(aligned);
-                RC_ASSERT(facts.cooperative_launch);
                 RC_ASSERT(plan.grid % plan.slices == 0U);
+                RC_ASSERT(stochastic || plan.keeps % 4 == 0U);
+                if (plan.slices == 1U) {
+                    break;  // a plain launch
+                }
+                RC_ASSERT(facts.cooperative_launch);
                 // All of them are resident: threads, and what each has of the shared memory.
                 const auto resident =
                     (plan.grid + static_cast<unsigned>(facts.multiprocessors) - 1) /
@@ -131,7 +136,6 @@ TEST_CASE("a plan can be launched, whatever the shape", "[runtime]") {
                 RC_ASSERT(plan.slices * plan.slice_size >= size);
                 RC_ASSERT(std::uint64_t{plan.rounds} * (plan.grid / plan.slices) >=
                           static_cast<std::uint64_t>(groups));
-                RC_ASSERT(stochastic || plan.keeps % 4 == 0U);
                 RC_ASSERT(board_bytes(plan) <= most_board_bytes(facts));
                 break;
             }
@@ -220,34 +224,65 @@ TEST_CASE("a block keeps in shared memory what its threads read twice, where two
           FakeQuantizeKernel::any);
 }
 
-TEST_CASE("groups beyond a block's size get a cluster each", "[runtime]") {
-    const FakeQuantizePlan one = plan_of(1024, 65536);
-    CHECK(one.kernel == FakeQuantizeKernel::cluster);
-    CHECK(one.slices == 1);
-    CHECK(one.block == 512);
-    // Sixteen chunks a thread: four in registers, twelve in shared memory.
-    CHECK(one.keeps == 12);
-    CHECK(one.shared_bytes <= 233472 / 2);
-    CHECK(plan_of(512, 131072).slices == 2);
-    CHECK(plan_of(128, 524288).slices == 8);
-    CHECK(plan_of(512, 131072, 4).slices == 4);
+TEST_CASE("groups beyond a block's size share clusters", "[runtime]") {
+    const FakeQuantizePlan plan = plan_of(512, 131072);
+    CHECK(plan.kernel == FakeQuantizeKernel::cluster);
+    CHECK(plan.slices == 8);
+    CHECK(plan.block == 256);
+    CHECK(plan.keeps == 8);
+    CHECK(plan_of(1024, 65536).slices == 4);
+    CHECK(plan_of(16, 65536).slices == 8);
+    CHECK(plan_of(16, 65536).keeps == 2);
+    CHECK(plan_of(256, 262144).slices == 8);
+    CHECK(plan_of(256, 262144).block == 512);
+    CHECK(plan_of(512, 131072, 4).block == 512);
+    CHECK(plan_of(128, 524288).kernel == FakeQuantizeKernel::grid);
+    // As few blocks as hold the group, where random numbers are drawn.
+    CHECK(stochastic_plan_of(2048, 32768).kernel == FakeQuantizeKernel::cluster);
+    CHECK(stochastic_plan_of(2048, 32768).block == 512);
+    CHECK(stochastic_plan_of(2048, 32768).slices == 1);
+    CHECK(stochastic_plan_of(1024, 65536).block == 1024);
+    CHECK(stochastic_plan_of(1024, 65536).slices == 1);
     CHECK(stochastic_plan_of(512, 131072).kernel == FakeQuantizeKernel::cluster);
-    CHECK(stochastic_plan_of(512, 131072).slices == 8);
+    CHECK(stochastic_plan_of(512, 131072).slices == 2);
     CHECK(stochastic_plan_of(512, 131072).keeps == 8);
-    CHECK(stochastic_plan_of(1024, 65536).slices == 4);
-    CHECK(stochastic_plan_of(256, 262144).keeps == 16);
+    CHECK(stochastic_plan_of(256, 262144).kernel == FakeQuantizeKernel::grid);
+    CHECK(stochastic_plan_of(256, 262144).slices == 3);
+    CHECK(stochastic_plan_of(512, 131072, 4).slices == 8);
+    CHECK(stochastic_plan_of(512, 131072, 4).block == 512);
+    // Groups that are too few for the chip are shared by more.
+    CHECK(stochastic_plan_of(32, 32768).slices == 4);
+    CHECK(stochastic_plan_of(32, 32768).block == 256);
+    CHECK(stochastic_plan_of(64, 16384, 4).slices == 2);
+    CHECK(stochastic_plan_of(8, 131072).slices == 8);
+    CHECK(stochastic_plan_of(8, 131072).block == 512);
+    PlanFacts alone = kHopper;
+    alone.cooperative_launch = false;
+    CHECK(plan_fake_quantize({256, 262144, 2, true, true}, alone).kernel ==
+          FakeQuantizeKernel::cluster);
+    CHECK(plan_fake_quantize({256, 262144, 2, true, true}, alone).slices == 4);
     CHECK(plan_fake_quantize({512, 131072, 2, true}, kPlain).kernel == FakeQuantizeKernel::block);
+    // Without clusters a team of one block, where one holds a group.
+    PlanFacts ampere = kHopper;
+    ampere.cluster_launch = false;
+    CHECK(plan_fake_quantize({1024, 65536, 2, true}, ampere).kernel == FakeQuantizeKernel::grid);
+    CHECK(plan_fake_quantize({1024, 65536, 2, true}, ampere).slices == 1);
+    CHECK(plan_fake_quantize({1024, 65536, 2, true}, ampere).grid == 264);
 }
 
 TEST_CASE("groups beyond a cluster's size get a team of resident blocks", "[runtime]") {
     const FakeQuantizePlan team = plan_of(32, 2 << 20);
     CHECK(team.kernel == FakeQuantizeKernel::grid);
-    CHECK(team.slices == 32);
-    CHECK(team.grid == 256);  // eight teams, two blocks a multiprocessor
+    CHECK(team.slices == 33);
+    CHECK(team.grid == 264);  // eight teams, two blocks a multiprocessor
     CHECK(team.rounds == 4);
     const FakeQuantizePlan large = plan_of(4, 32 << 20);
     CHECK(large.slices == 132);
     CHECK(large.rounds == 4);
+    // A few groups have all of the chip between them.
+    CHECK(stochastic_plan_of(2, 1 << 20).slices == 66);
+    CHECK(stochastic_plan_of(2, 1 << 20).keeps == 2);
+    CHECK(stochastic_plan_of(1, 262144).slices == 132);
 }
 
 TEST_CASE("tensors that are not aligned have a kernel of their own", "[runtime]") {
@@ -294,13 +329,17 @@ TEST_CASE("the ops with codes are planned in eights of elements", "[runtime]") {
     // Groups that one block would have to read twice, from L2.
     const auto cluster = plan_quantize({512, 131072, 4, 0, true, 16}, kHopper);
     CHECK(cluster.kernel == QuantizeKernel::cluster);
-    CHECK(cluster.slices == 2);
-    CHECK(cluster.slice_size == 65536);
-    CHECK(cluster.block == 512);
-    CHECK(cluster.grid == 1024);
-    CHECK(cluster.shared_bytes == 3 * 512 * 4 * 16);
-    CHECK(plan_quantize({512, 131072, 2, 0, true, 32}, kHopper).slices == 4);
-    CHECK(plan_quantize({512, 131072, 4, 0, true, 32}, kHopper).slices == 4);
+    CHECK(cluster.slices == 8);
+    CHECK(cluster.slice_size == 16384);
+    CHECK(cluster.block == 256);
+    CHECK(cluster.grid == 4096);
+    CHECK(cluster.shared_bytes == 8 * 256 * 16);
+    CHECK(plan_quantize({1024, 65536, 4, 0, true, 16}, kHopper).slices == 4);
+    CHECK(plan_quantize({16, 65536, 4, 0, true, 16}, kHopper).slices == 8);
+    CHECK(plan_quantize({512, 131072, 2, 0, true, 32}, kHopper).block == 512);
+    CHECK(plan_quantize({512, 131072, 2, 0, true, 64}, kHopper).shared_bytes == 4 * 512 * 64);
+    CHECK(plan_quantize({256, 262144, 4, 0, true, 16}, kHopper).block == 512);
+    CHECK(plan_quantize({256, 262144, 2, 0, true, 64}, kHopper).kernel != QuantizeKernel::cluster);
     CHECK(plan_quantize({512, 32768, 4, 0, true, 16}, kHopper).kernel == QuantizeKernel::groups);
     CHECK(plan_quantize({512, 131072, 4, 0, false, 16}, kHopper).kernel == QuantizeKernel::any);
     CHECK(plan_quantize({512, 131072}, kHopper).kernel == QuantizeKernel::groups);

@@ -293,6 +293,28 @@ TEST_CASE("the GPU equals the host for many tiny groups with codes", "[runtime][
     CHECK(batches.failures() == 0);
 }
 
+TEST_CASE("the GPU equals the host where clusters go on to further groups with codes",
+          "[runtime][property][gpu]") {
+    const auto gpu = first_gpu();
+    if (!gpu.has_value()) {
+        return;
+    }
+    constexpr std::int64_t kValues = std::int64_t{16} << 20U;
+    OpsGpuBatches batches(gpu->api);
+    std::uint64_t first = 0;
+    for (const Op op : {Op::quantize, Op::swizzle_quant, Op::loco_swizzle_quant}) {
+        for (const std::int64_t size : {33024, 65536, 131072}) {
+            for (std::uint64_t number = first++; number < kCombinations; number += 12) {
+                OpsCase of = ops_case(op, number, size);
+                of.groups = kValues / size / 8 * 8;
+                of.pipeline = of.swizzles() ? 2 : 1;
+                batches.add(of);
+            }
+        }
+    }
+    CHECK(batches.failures() == 0);
+}
+
 TEST_CASE("the GPU equals the host for hundreds of devices", "[runtime][property][gpu]") {
     const auto gpu = first_gpu();
     if (!gpu.has_value()) {

@@ -259,12 +259,66 @@ TEST_CASE("without any NVRTC and without an entry the error says so", "[runtime]
 
 TEST_CASE("where a cluster is refused, two launches do the same", "[runtime]") {
     FakeGpu gpu;
-    std::vector<float> values = ramp(262144);
+    std::vector<float> values = ramp(65536);
     const std::vector<float> expected = on_host(values, 1, 8, false, false);
     gpu.driver.fail("launch", 912);  // CUDA_ERROR_INVALID_CLUSTER_SIZE
     ds_quantizer(view(values, Device::cuda(0)));
     CHECK(gpu.kernels() == Strings{"ds_quantize_fp32_range", "ds_quantize_fp32_apply"});
     CHECK(values == expected);
+}
+
+TEST_CASE("a cluster's launch has as many clusters as the device holds at once", "[runtime]") {
+    FakeGpu gpu;
+    constexpr std::size_t kGroups = 40;
+    std::vector<float> values = ramp(kGroups * 65536);
+    const std::vector<float> expected = on_host(values, kGroups, 8, false, false);
+    std::vector<float> found = values;
+    gpu.driver.set_occupancy_clusters(7);
+    ds_quantizer(view(found, Device::cuda(0)), kGroups);
+    CHECK(found == expected);
+    REQUIRE(gpu.kernels() == Strings{"ds_quantize_fp32_cluster"});
+    const driver::LaunchConfig config = gpu.driver.launches().front().config;
+    CHECK(config.grid_x == 7 * config.cluster_x);
+    ds_quantizer(view(values, Device::cuda(0)), kGroups);
+    CHECK(values == expected);
+    CHECK(gpu.driver.count("occupancy_clusters") == 1);
+}
+
+TEST_CASE("a cluster's launch of codes has as many clusters as the device holds at once",
+          "[runtime]") {
+    FakeGpu gpu;
+    constexpr std::size_t kGroups = 40;
+    std::vector<float> values = ramp(kGroups * 65536);
+    const auto codes_on = [&](Device device) {
+        std::vector<std::uint8_t> codes(values.size());
+        std::vector<float> params(kGroups);
+        OpOptions options;
+        options.output = TensorView{
+            codes.data(), Dtype::int8, {static_cast<std::int64_t>(codes.size())}, device};
+        options.params = view(params, device);
+        quantize(view(values, device), kGroups, 8, QuantizationType::symmetric, options);
+        return std::pair(codes, params);
+    };
+    gpu.driver.set_occupancy_clusters(7);
+    CHECK(codes_on(Device::cuda(0)) == codes_on(Device::cpu()));
+    REQUIRE(gpu.kernels() == Strings{"quantize_fp32_cluster"});
+    const driver::LaunchConfig config = gpu.driver.launches().front().config;
+    CHECK(config.grid_x == 7 * config.cluster_x);
+}
+
+TEST_CASE("a team of one block is a plain launch", "[runtime]") {
+    FakeGpu gpu({FakeDevice{.attributes = {{driver::Attribute::cluster_launch, 0}}}});
+    constexpr std::size_t kGroups = 300;
+    std::vector<float> values = ramp(kGroups * 20000);
+    const std::vector<float> expected = on_host(values, kGroups, 8, false, false);
+    std::vector<float> again = values;
+    ds_quantizer(view(values, Device::cuda(0)), kGroups);
+    CHECK(values == expected);
+    REQUIRE(gpu.kernels() == Strings{"ds_quantize_fp32_grid"});
+    CHECK_FALSE(gpu.driver.launches().front().config.cooperative);
+    CHECK(gpu.driver.count("memory_allocate_async") == 0);
+    ds_quantizer(view(again, Device::cuda(0)), kGroups);
+    CHECK(again == expected);
 }
 
 TEST_CASE("where a cluster of codes is refused, two launches do the same", "[runtime]") {

@@ -150,6 +150,7 @@ struct FakeDriver::State {
     std::vector<FakeDevice> devices;
     int version = 13000;
     int occupancy = 2;
+    int clusters = 0x7fffffff;
     std::map<std::string, std::vector<Planned>, std::less<>> planned;
     std::map<std::string, int, std::less<>> always;
     std::vector<std::pair<Bytes, int>> refused;
@@ -310,6 +311,10 @@ void FakeDriver::set_capture_status(StreamHandle stream, int status) {
 void FakeDriver::set_occupancy_blocks(int blocks) {
     const std::lock_guard lock(state_->mutex);
     state_->occupancy = blocks;
+}
+void FakeDriver::set_occupancy_clusters(int clusters) {
+    const std::lock_guard lock(state_->mutex);
+    state_->clusters = clusters;
 }
 void FakeDriver::on_launch(std::function<int(const FakeLaunch&)> hook) {
     const std::lock_guard lock(state_->mutex);
@@ -860,6 +865,23 @@ int FakeDriver::occupancy_blocks(int* blocks, FunctionHandle function, int block
         return kInvalidHandle;
     }
     *blocks = state_->occupancy;
+    return kSuccess;
+}
+
+int FakeDriver::occupancy_clusters(int* clusters, FunctionHandle function,
+                                   const LaunchConfig& config) const {
+    const std::lock_guard lock(state_->mutex);
+    if (const int failure = state_->record(
+            "occupancy_clusters", fmt::format("{} threads, {} bytes, cluster {}", config.block_x,
+                                              config.shared_bytes, config.cluster_x))) {
+        return failure;
+    }
+    // A kernel may stand for its function in the current context.
+    if (!state_->functions.contains(function) &&
+        !state_->kernels.contains(reinterpret_cast<KernelHandle>(function))) {
+        return kInvalidHandle;
+    }
+    *clusters = state_->clusters;
     return kSuccess;
 }
 

@@ -84,6 +84,8 @@ public:
     /// 0 none, 1 active, 2 invalidated. A null stream: that of every stream not set apart.
     void set_capture_status(driver::StreamHandle stream, int status);
     void set_occupancy_blocks(int blocks);
+    /// Before: as many as there may be.
+    void set_occupancy_clusters(int clusters);
     /// Called for every launch that passed the fake's own checks, without its lock; the result is
     /// the launch's.
     void on_launch(std::function<int(const FakeLaunch&)> hook);
@@ -155,6 +157,8 @@ public:
                          std::size_t* size_bytes) const override;
     int occupancy_blocks(int* blocks, driver::FunctionHandle function, int block_threads,
                          std::size_t dynamic_shared_bytes) const override;
+    int occupancy_clusters(int* clusters, driver::FunctionHandle function,
+                           const driver::LaunchConfig& config) const override;
     int launch(driver::KernelHandle kernel, const driver::LaunchConfig& config,
                driver::StreamHandle stream, void** arguments) const override;
     int memory_allocate(driver::DevicePointer* pointer, std::size_t size_bytes) const override;

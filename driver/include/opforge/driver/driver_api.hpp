@@ -106,6 +106,10 @@ public:
                                  std::size_t* size_bytes) const;
     virtual int occupancy_blocks(int* blocks, FunctionHandle function, int block_threads,
                                  std::size_t dynamic_shared_bytes) const = 0;
+    /// How many clusters of such a launch the device holds at once, in the current context;
+    /// CUDA_ERROR_NOT_SUPPORTED (801) where the driver cannot say.
+    virtual int occupancy_clusters(int* clusters, FunctionHandle function,
+                                   const LaunchConfig& config) const;
     virtual int launch(KernelHandle kernel, const LaunchConfig& config, StreamHandle stream,
                        void** arguments) const = 0;
 

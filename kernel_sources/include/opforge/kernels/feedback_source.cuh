@@ -20,6 +20,7 @@ struct FeedbackSource {
     static constexpr bool kFeedback = true;
     static constexpr int kRun = Source::kRun;
     static constexpr int kBatch = Source::kBatch;
+    static constexpr u32 kVectors = Source::kVectors + Octet<Format>::kWords / 4;
 
     class Share {
     public:
@@ -48,6 +49,12 @@ struct FeedbackSource {
             store_octet<Format>(at(place, i), next_error(arguments_, loaded, decoded), 8, true);
         }
 
+        OPFORGE_DEVICE const uint4* vector(u32 octet, u32 i) const {
+            return i < Source::kVectors ? source_.vector(octet, i)
+                                        : reinterpret_cast<const uint4*>(error_ + 8 * octet) +
+                                              (i - Source::kVectors);
+        }
+
     private:
         OPFORGE_DEVICE Raw* at(const BatchPlace& place, u32 i) const {
             return error_ + 8 * (place.at(i / kRun) + i % kRun);
@@ -57,6 +64,13 @@ struct FeedbackSource {
         Raw* error_;
     };
 
+    static OPFORGE_DEVICE Loaded of_vectors(const uint4* vectors) {
+        Loaded loaded;
+        loaded.values = Source::of_vectors(vectors).values;
+        loaded.error = Octet<Format>::of_vectors(vectors + Source::kVectors);
+        loaded.values.add(loaded.error);
+        return loaded;
+    }
     static OPFORGE_DEVICE Loaded load_any(const kernels::QuantizeArguments& arguments, i64 group,
                                           i64 out, i64 place, u32 count) {
         Loaded loaded;

@@ -112,10 +112,7 @@ private:
 #pragma unroll
         for (u32 k = 0; k < kBatch; ++k) {
             if (from + k * step_ < end_) {
-#pragma unroll
-                for (int i = 0; i < Elements::kWords; ++i) {
-                    collector.include_word(batch[k].word[i]);
-                }
+                collector.include(batch[k]);
             }
         }
     }

@@ -38,6 +38,18 @@ struct Octet {
         }
         return octet;
     }
+    /// From as many 16-byte vectors as it has.
+    static OPFORGE_DEVICE Octet of_vectors(const uint4* vectors) {
+        Octet octet;
+#pragma unroll
+        for (int i = 0; i < kWords / 4; ++i) {
+            octet.word[4 * i] = vectors[i].x;
+            octet.word[4 * i + 1] = vectors[i].y;
+            octet.word[4 * i + 2] = vectors[i].z;
+            octet.word[4 * i + 3] = vectors[i].w;
+        }
+        return octet;
+    }
     /// Place by place, each sum rounded to the format.
     OPFORGE_DEVICE void add(const Octet& other) {
 #pragma unroll

@@ -5,14 +5,15 @@
 //                    2: <program>_range   ranges of slices of groups, then
 //                       <program>_apply   the slices: for groups too large for one block; any
 //                                         tensors
-//                    3: <program>_cluster one cluster a group, a slice a block; aligned tensors,
-//                                         from sm_90 on
+//                    3: <program>_cluster clusters that go through the groups, a slice a block;
+//                                         aligned tensors, from sm_90 on
 // A call needs one of them, so they are programs of their own.
 #pragma once
 
 #include "opforge/kernels/program.cuh"
 #include "opforge/kernels/quantize_batches.cuh"
 #include "opforge/kernels/quantize_octets.cuh"
+#include "opforge/kernels/quantize_ring.cuh"
 
 namespace opforge {
 
@@ -38,7 +39,7 @@ OPFORGE_RESIDENT_KERNEL(groups, kBatchThreads, kBatchBlocks)
 OPFORGE_RESIDENT_KERNEL(cluster, kBatchThreads, kBatchBlocks)
 (const __grid_constant__ QuantizeArguments arguments) {
 #if __CUDA_ARCH__ >= 900
-    BatchQuantizer<QuantizeSource, QuantizeParameters, kStochastic>::cluster(arguments);
+    RingQuantizer<QuantizeSource, QuantizeParameters, kStochastic>::run(arguments);
 #endif
 }
 #else

@@ -24,10 +24,7 @@ struct OctetQuantizer {
         for (i64 place = slice.begin + 8 * lane; place < slice.end; place += 8 * lanes) {
             const Loaded loaded = Source::load_any(arguments, slice.group, out, place,
                                                    count_from(place, slice.end, 8));
-#pragma unroll
-            for (int i = 0; i < Octet<typename Source::Format>::kWords; ++i) {
-                collector.include_word(loaded.values.word[i]);
-            }
+            collector.include(loaded.values);
         }
         return collector.range();
     }

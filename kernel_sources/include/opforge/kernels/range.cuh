@@ -53,6 +53,14 @@ struct MagnitudeRange {
         OPFORGE_DEVICE void include_word(u32 word) {
             most = WordOrder<Element>::larger_magnitude(most, word);
         }
+        /// Of a Chunk or an Octet.
+        template <class Words>
+        OPFORGE_DEVICE void include(const Words& words) {
+#pragma unroll
+            for (int i = 0; i < Words::kWords; ++i) {
+                include_word(words.word[i]);
+            }
+        }
         OPFORGE_DEVICE MagnitudeRange range() const {
             constexpr u32 kMagnitude = Element::kAll ^ Element::kSign;
             if (Element::kPerWord == 1) {
@@ -105,6 +113,13 @@ struct ExtremaRange {
         OPFORGE_DEVICE void include_word(u32 word) {
             least = WordOrder<Element>::smaller(least, word);
             most = WordOrder<Element>::larger(most, word);
+        }
+        template <class Words>
+        OPFORGE_DEVICE void include(const Words& words) {
+#pragma unroll
+            for (int i = 0; i < Words::kWords; ++i) {
+                include_word(words.word[i]);
+            }
         }
         OPFORGE_DEVICE ExtremaRange range() const {
             ExtremaRange result{key(least & Element::kAll), key(most & Element::kAll)};

@@ -10,14 +10,11 @@
 
 namespace opforge {
 
-/// kAllKept: the block's dynamic shared memory, arguments.launch.keeps chunks for each thread, has
-/// room for every row. Else rows beyond it are read again.
-template <bool kAllKept>
 class RowShare {
     static constexpr u32 kBatch = 4;  // rows under way at once
 
 public:
-    /// `shared`: the block's dynamic shared memory.
+    /// `shared`: the block's dynamic shared memory, which has room for every row.
     OPFORGE_DEVICE RowShare(const FakeQuantizeArguments& arguments, const GroupSlice& slice,
                             u32 lane, u32 lanes, uint4* shared)
         : start_(slice.group * arguments.launch.group_size + slice.begin + kCount * lane),
@@ -29,19 +26,18 @@ public:
 
     OPFORGE_DEVICE Range measure(const FakeQuantizeArguments& arguments) const {
         const Raw* from = static_cast<const Raw*>(arguments.input) + start_;
-        const u32 kept = arguments.launch.keeps * lanes_;
         uint4* keep = shared_;
         u32 place = 0;
         Range::Collector collector;
         // Whole batches without a question for each row; what is left of the last one with.
 #pragma unroll 1
         for (; place + (kBatch - 1) * lanes_ < left_; place += kBatch * lanes_) {
-            measure_batch<true>(from, place, kept, keep, collector);
+            measure_batch<true>(from, place, keep, collector);
             from += kBatch * (kCount * lanes_);
             keep += kBatch * blockDim.x;
         }
         if (place < left_) {
-            measure_batch<false>(from, place, kept, keep, collector);
+            measure_batch<false>(from, place, keep, collector);
         }
         return collector.range();
     }
@@ -50,20 +46,12 @@ public:
     OPFORGE_DEVICE void apply(const FakeQuantizeArguments& arguments,
                               const GroupCodec& codec) const {
         auto draws = scheduled_draws<kStochastic>(arguments.random, start_);
-        const u32 kept = arguments.launch.keeps * lanes_;
-        [[maybe_unused]] const i64 to_input =
-            static_cast<const Raw*>(arguments.input) - static_cast<Raw*>(arguments.output);
         Raw* to = static_cast<Raw*>(arguments.output) + start_;
         const uint4* keep = shared_;
 #pragma unroll 1
         for (u32 place = 0; place < left_; place += lanes_) {
-            Elements chunk;
-            if (kAllKept || place < kept) {
-                const uint4 words = *keep;
-                chunk = {{words.x, words.y, words.z, words.w}};
-            } else {
-                chunk = load_chunk<Element>(to + to_input, 0, kCount, true);
-            }
+            const uint4 words = *keep;
+            const Elements chunk{{words.x, words.y, words.z, words.w}};
             store_chunk<Element>(to, apply_chunk(chunk, codec, draws, arguments), kCount, true);
             to += kCount * lanes_;
             keep += blockDim.x;
@@ -73,7 +61,7 @@ public:
 
 private:
     template <bool kWhole>
-    OPFORGE_DEVICE void measure_batch(const Raw* from, u32 place, u32 kept, uint4* keep,
+    OPFORGE_DEVICE void measure_batch(const Raw* from, u32 place, uint4* keep,
                                       Range::Collector& collector) const {
         Elements batch[kBatch];
         const auto is_there = [&](u32 k) { return kWhole || place + k * lanes_ < left_; };
@@ -86,14 +74,9 @@ private:
 #pragma unroll
         for (u32 k = 0; k < kBatch; ++k) {
             if (is_there(k)) {
-#pragma unroll
-                for (int i = 0; i < Elements::kWords; ++i) {
-                    collector.include_word(batch[k].word[i]);
-                }
-                if (kAllKept || place + k * lanes_ < kept) {
-                    keep[k * blockDim.x] = make_uint4(batch[k].word[0], batch[k].word[1],
-                                                      batch[k].word[2], batch[k].word[3]);
-                }
+                collector.include(batch[k]);
+                keep[k * blockDim.x] = make_uint4(batch[k].word[0], batch[k].word[1],
+                                                  batch[k].word[2], batch[k].word[3]);
             }
         }
     }

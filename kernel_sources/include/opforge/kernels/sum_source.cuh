@@ -23,6 +23,7 @@ struct SumSource {
     static constexpr bool kFeedback = false;
     static constexpr int kRun = kOctets;
     static constexpr int kBatch = kOctets;
+    static constexpr u32 kVectors = 0;  // nothing that memory has
 
     class Share {
     public:
@@ -46,7 +47,7 @@ struct SumSource {
         /// Device after device, the codes of the next ones under way.
         template <u32 kBits>
         OPFORGE_DEVICE void sum_devices(u32 octet, Loaded (&loaded)[kBatch]) const {
-            extern __shared__ uint4 dynamic[];
+            extern __shared__ __align__(128) uint4 dynamic[];
             using Ring = DeviceRing<kBits, kRun, Record>;
             Ring ring(reinterpret_cast<unsigned char*>(dynamic));
             const u32 devices = static_cast<u32>(from_.devices);

@@ -18,6 +18,7 @@ struct TensorSource {
     static constexpr bool kFeedback = false;
     static constexpr int kRun = 1;
     static constexpr int kBatch = 2 * Element::kPerWord;  // 64 bytes a thread
+    static constexpr u32 kVectors = Octet<Element>::kWords / 4;
 
     class Share {
     public:
@@ -32,9 +33,17 @@ struct TensorSource {
             }
         }
 
+        OPFORGE_DEVICE const uint4* vector(u32 octet, u32 i) const {
+            return reinterpret_cast<const uint4*>(from_ + 8 * octet) + i;
+        }
+
     private:
         const Raw* from_;
     };
+
+    static OPFORGE_DEVICE Loaded of_vectors(const uint4* vectors) {
+        return {Octet<Element>::of_vectors(vectors)};
+    }
 
     static OPFORGE_DEVICE Loaded load_any(const kernels::QuantizeArguments& arguments, i64 group,
                                           i64, i64 place, u32 count) {

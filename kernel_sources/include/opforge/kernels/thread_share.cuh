@@ -60,10 +60,7 @@ public:
                 if (k > 0 && here >= chunks_) {
                     break;
                 }
-#pragma unroll
-                for (int i = 0; i < Elements::kWords; ++i) {
-                    collector.include_word(batch[k].word[i]);
-                }
+                collector.include(batch[k]);
                 if (kHoldsFirst && k == 0 && place == lane_) {
                     first_ = batch[k];
                 } else if (kAligned && here < kept_end_) {

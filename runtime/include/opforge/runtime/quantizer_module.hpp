@@ -19,6 +19,7 @@
 
 namespace opforge::runtime {
 
+class ResidentClusters;
 class StreamBoards;
 
 /// The kernels of one program, in the order in which they are launched.
@@ -31,6 +32,7 @@ struct ProgramKernels {
     // The device's primary context, and the kernels as its functions: launched faster.
     driver::ContextHandle primary = nullptr;
     Handles functions;
+    std::shared_ptr<ResidentClusters> resident;  // of `first`
     std::shared_ptr<const builder::LoadedProgram> program;
 
     /// To launch in a context of the device.
