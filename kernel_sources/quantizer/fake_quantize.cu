@@ -19,15 +19,20 @@
 // it needs, which for aligned tensors is without the code for others. 64-bit counts. Formulas:
 // contract, sections 1.1 and 3.
 #include "opforge/kernels/fake_quantize_codec.cuh"
-#include "opforge/kernels/group_slice.cuh"
-#include "opforge/kernels/held_share.cuh"
+#include "opforge/kernels/no_draws.cuh"
 #include "opforge/kernels/program.cuh"
 #include "opforge/kernels/range.cuh"
-#include "opforge/kernels/ring_share.cuh"
-#include "opforge/kernels/row_share.cuh"
-#include "opforge/kernels/team.cuh"
-#include "opforge/kernels/thread_share.cuh"
 #include "opforge/kernels/types.cuh"
+// A header costs the compile of most first calls a hundredth, so that a program reads its own.
+#if OPFORGE_KERNELS == 4 || OPFORGE_KERNELS == 5
+#include "opforge/kernels/held_share.cuh"
+#include "opforge/kernels/ring_share.cuh"
+#include "opforge/kernels/team.cuh"
+#elif OPFORGE_KERNELS == 2 || OPFORGE_KERNELS == 3 || !OPFORGE_STOCHASTIC && OPFORGE_KERNELS == 1
+#include "opforge/kernels/thread_share.cuh"
+#elif OPFORGE_STOCHASTIC
+#include "opforge/kernels/row_share.cuh"
+#endif
 
 namespace opforge {
 namespace {
@@ -41,15 +46,6 @@ namespace {
 [[maybe_unused]] constexpr u32 kGridThreads = kStochastic ? 1024 : 512;
 [[maybe_unused]] constexpr u32 kBlockThreads = kStochastic ? 256 : 1024;
 [[maybe_unused]] constexpr u32 kSplitThreads = 1024;
-
-/// `lanes` threads a group, a few groups a block.
-[[maybe_unused]] OPFORGE_DEVICE GroupSlice group_of_team(const kernels::GroupLaunch& launch,
-                                                         u32 team) {
-    const i64 first = static_cast<i64>(blockIdx.x) * teams_of_block(launch.lanes);
-    GroupSlice slice = whole_group(first + team, launch);
-    slice.end = slice.group < launch.groups ? slice.end : 0;
-    return slice;
-}
 
 }  // namespace
 
@@ -136,6 +132,14 @@ OPFORGE_RESIDENT_KERNEL(block, kBlockThreads, kStochastic ? 6 : 1)
 }
 
 #elif OPFORGE_KERNELS == 2
+
+/// `lanes` threads a group, a few groups a block.
+OPFORGE_DEVICE GroupSlice group_of_team(const kernels::GroupLaunch& launch, u32 team) {
+    const i64 first = static_cast<i64>(blockIdx.x) * teams_of_block(launch.lanes);
+    GroupSlice slice = whole_group(first + team, launch);
+    slice.end = slice.group < launch.groups ? slice.end : 0;
+    return slice;
+}
 
 // Launch: as `groups` where `lanes` is at most 32, else as `block`, and `lanes` is the block.
 OPFORGE_KERNEL(any, kSplitThreads)

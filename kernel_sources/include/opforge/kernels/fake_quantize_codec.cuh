@@ -4,9 +4,7 @@
 
 #include "opforge/kernels/chunk.cuh"
 #include "opforge/kernels/fake_quantize_arguments.cuh"
-#include "opforge/kernels/philox.cuh"
 #include "opforge/kernels/program.cuh"
-#include "opforge/kernels/random.cuh"
 #include "opforge/kernels/range.cuh"
 #include "opforge/kernels/rounding.cuh"
 #include "opforge/kernels/types.cuh"

@@ -7,6 +7,7 @@
 #include "opforge/kernels/chunk.cuh"
 #include "opforge/kernels/fake_quantize_codec.cuh"
 #include "opforge/kernels/group_slice.cuh"
+#include "opforge/kernels/no_draws.cuh"
 #include "opforge/kernels/types.cuh"
 
 namespace opforge {

@@ -169,11 +169,4 @@ private:
     u32 phase_;
 };
 
-/// Of nearest rounding, which draws nothing.
-struct NoDraws {
-    OPFORGE_DEVICE void advance(u32) {}
-    template <int kCount>
-    OPFORGE_DEVICE void draw(float (&)[kCount]) const {}
-};
-
 }  // namespace opforge

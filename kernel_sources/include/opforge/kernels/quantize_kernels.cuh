@@ -11,9 +11,13 @@
 #pragma once
 
 #include "opforge/kernels/program.cuh"
+#if OPFORGE_KERNELS == 0
 #include "opforge/kernels/quantize_batches.cuh"
-#include "opforge/kernels/quantize_octets.cuh"
+#elif OPFORGE_KERNELS == 3
 #include "opforge/kernels/quantize_ring.cuh"
+#else
+#include "opforge/kernels/quantize_octets.cuh"
+#endif
 
 namespace opforge {
 

@@ -25,7 +25,7 @@ class RingQuantizer {
     using Share = typename Source::Share;
     static constexpr u32 kVectors = Source::kVectors;
     static constexpr bool kNeighbours = Octet<Format>::kWords > 4;  // two vectors share 32 bytes
-    static constexpr u32 kStages = 4;  // parts of a slice, waited for one by one
+    static constexpr u32 kStages = 4;            // parts of a slice, waited for one by one
     static constexpr u32 kBatch = 4 / kVectors;  // octets under way at once at first
 
 public:

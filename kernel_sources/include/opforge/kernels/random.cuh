@@ -1,6 +1,7 @@
 // A launch's random numbers, and the way of drawing them that its seed and offset allow.
 #pragma once
 
+#include "opforge/kernels/no_draws.cuh"
 #include "opforge/kernels/philox.cuh"
 #include "opforge/kernels/random_arguments.cuh"
 #include "opforge/kernels/types.cuh"

@@ -6,6 +6,7 @@
 #include "opforge/kernels/chunk.cuh"
 #include "opforge/kernels/fake_quantize_codec.cuh"
 #include "opforge/kernels/group_slice.cuh"
+#include "opforge/kernels/random.cuh"
 #include "opforge/kernels/types.cuh"
 
 namespace opforge {
