@@ -24,10 +24,13 @@
 #include "opforge/kernels/range.cuh"
 #include "opforge/kernels/types.cuh"
 // A header costs the compile of most first calls a hundredth, so that a program reads its own.
-#if OPFORGE_KERNELS == 4 || OPFORGE_KERNELS == 5
+#if OPFORGE_KERNELS == 4
+#include "opforge/kernels/cluster_team.cuh"
+#include "opforge/kernels/ring_share.cuh"
+#elif OPFORGE_KERNELS == 5
+#include "opforge/kernels/grid_team.cuh"
 #include "opforge/kernels/held_share.cuh"
 #include "opforge/kernels/ring_share.cuh"
-#include "opforge/kernels/team.cuh"
 #elif OPFORGE_KERNELS == 2 || OPFORGE_KERNELS == 3 || !OPFORGE_STOCHASTIC && OPFORGE_KERNELS == 1
 #include "opforge/kernels/thread_share.cuh"
 #elif OPFORGE_STOCHASTIC

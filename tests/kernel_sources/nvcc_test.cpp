@@ -34,6 +34,11 @@ std::vector<Program> programs() {
                    "ds_quantize_asym_bf16",
                    {"OPFORGE_STOCHASTIC=0", "OPFORGE_KERNELS=6"},
                    {"_pairs"}});
+    // As a compiler before 12.1 has clusters.
+    all.push_back({"fake_quantize.cu",
+                   "ds_quantize_asym_bf16",
+                   {"OPFORGE_STOCHASTIC=0", "OPFORGE_KERNELS=4", "OPFORGE_COUNTED_STORES=0"},
+                   {"_cluster"}});
     const std::vector<std::vector<std::string>> codes_kernels = {
         {"_groups"}, {"_any"}, {"_range", "_apply"}, {"_cluster"}};
     for (std::size_t launching = 0; launching < codes_kernels.size(); ++launching) {

@@ -7,11 +7,12 @@
 #pragma once
 
 #include "opforge/kernels/async_copy.cuh"
+#include "opforge/kernels/batch_place.cuh"
+#include "opforge/kernels/cluster_team.cuh"
 #include "opforge/kernels/codes.cuh"
 #include "opforge/kernels/group_quantize.cuh"
 #include "opforge/kernels/random.cuh"
 #include "opforge/kernels/range.cuh"
-#include "opforge/kernels/team.cuh"
 
 namespace opforge {
 
