@@ -191,7 +191,7 @@ struct Loops {
         };
         FloatVector q;
         if constexpr (kStochastic) {
-            const auto t = round_down(v);
+            const auto t = hn::Floor(v);
             q = clamped(hn::Add(t, one_where(hn::Lt(unit, hn::Sub(v, t)))));
         } else if constexpr (kAsymmetric) {
             q = round_half_up(v);
@@ -273,10 +273,9 @@ struct Loops {
     // --- tasks
 
     /// Elements of the largest group that goes with others, nearest rounding. Where memory is all
-    /// that is waited for (fp32, one reduction, a division less), reading so far ahead costs more
-    /// than it saves.
-    static constexpr i64 kSmallGroup = sizeof(Raw) == 4 && !kAsymmetric
-                                           ? 64
+    /// that is waited for (fp32), reading so far ahead costs more than it saves.
+    static constexpr i64 kSmallGroup = sizeof(Raw) == 4
+                                           ? (kAsymmetric ? 32 : 64)
                                            : kTogetherBytes / 4 / static_cast<i64>(sizeof(Raw));
 
     const FakeQuantizeTask& task;

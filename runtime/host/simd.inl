@@ -87,9 +87,7 @@ struct Simd<Fp32> {
     static void widen(RawVector raw, FloatVector* values) {
         values[0] = hn::BitCast(Floats(), raw);
     }
-    static RawVector narrow(const FloatVector* values) {
-        return hn::BitCast(Raws(), values[0]);
-    }
+    static RawVector narrow(const FloatVector* values) { return hn::BitCast(Raws(), values[0]); }
     static void load_floats(const float* from, FloatVector* values) {
         values[0] = hn::LoadU(Floats(), from);
     }
@@ -110,13 +108,10 @@ inline FloatVector round_half_even(FloatVector v) {
 inline FloatVector one_where(hn::Mask<Floats> mask) {
     return hn::IfThenElseZero(mask, hn::Set(Floats(), 1.0F));
 }
+/// Ties away from zero, for v >= 0. With the float below a half what is below a tie stays below the
+/// next integer, and a tie's sum, half way to it, is rounded to it.
 inline FloatVector round_half_up(FloatVector v) {
-    const auto q = round_half_even(v);
-    return hn::Add(q, one_where(hn::Eq(hn::Sub(v, q), hn::Set(Floats(), 0.5F))));
-}
-inline FloatVector round_down(FloatVector v) {
-    const auto q = round_half_even(v);
-    return hn::Sub(q, one_where(hn::Gt(q, v)));
+    return hn::Floor(hn::Add(v, hn::Set(Floats(), 0x1.fffffep-2F)));
 }
 
 /// The numbers of a run of at most kChunk indices, drawn together: four to a counter.
