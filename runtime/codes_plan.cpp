@@ -12,8 +12,8 @@ constexpr std::int64_t kOctet = 8;
 constexpr std::int64_t kBatchThreads = 512;  // most of kernels `groups` and `cluster`
 constexpr std::int64_t kBlockOctets = 2048;  // of a cluster's block
 
-/// One cluster a group that no block reads from L1 a second time; nothing where a cluster cannot
-/// have all of it on chip.
+/// Clusters that have all of a group on chip, so that nothing is read a second time; nothing where
+/// none can.
 std::optional<QuantizePlan> plan_quantize_cluster(const QuantizeShape& shape,
                                                   const PlanFacts& facts) {
     if (!facts.cluster_launch || !shape.aligned || shape.octet_bytes == 0 ||
@@ -31,10 +31,7 @@ std::optional<QuantizePlan> plan_quantize_cluster(const QuantizeShape& shape,
         blocks = kMaxCluster;
         threads = kBatchThreads;
     }
-    // Groups that are too few for the chip are shared by more.
-    while (blocks < kMaxCluster && 2 * shape.groups * blocks <= multiprocessors_of(facts)) {
-        blocks *= 2;
-    }
+    blocks = shared_by(shape.groups, blocks, facts);
     QuantizePlan plan;
     plan.kernel = QuantizeKernel::cluster;
     plan.block = static_cast<std::uint32_t>(threads);

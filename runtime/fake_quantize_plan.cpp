@@ -198,22 +198,14 @@ ClusterShape large_blocks(const FakeQuantizeShape& shape, const PlanFacts& facts
     return {power_of_two_up(divide_up(chunks_of(shape), threads * rows)), threads, 1};
 }
 
-/// Whether `blocks` blocks a group leave half of all multiprocessors without one.
-bool are_few(std::int64_t blocks, const FakeQuantizeShape& shape, const PlanFacts& facts) {
-    return 2 * shape.groups * blocks <= multiprocessors_of(facts);
-}
-
 /// For groups that are too few for the chip: they are shared by more blocks.
 ClusterShape blocks_of_few(const FakeQuantizeShape& shape, const PlanFacts& facts) {
     const std::int64_t chunks = chunks_of(shape);
     const std::int64_t threads =
         shape.stochastic && chunks <= kMaxCluster * kDrawnThreads * kFewRows ? kDrawnThreads
                                                                              : kTeamThreads;
-    std::int64_t blocks = power_of_two_up(divide_up(chunks, threads * kRows));
-    while (blocks < kMaxCluster && are_few(blocks, shape, facts)) {
-        blocks *= 2;
-    }
-    return {blocks, threads, 1};
+    const std::int64_t blocks = power_of_two_up(divide_up(chunks, threads * kRows));
+    return {shared_by(shape.groups, blocks, facts), threads, 1};
 }
 
 ClusterShape cluster_for(const FakeQuantizeShape& shape, const PlanFacts& facts) {
@@ -222,7 +214,7 @@ ClusterShape cluster_for(const FakeQuantizeShape& shape, const PlanFacts& facts)
     if (shape.stochastic && chunks_of(shape) <= kTeamThreads * kRows) {
         cluster = {1, kTeamThreads, 2};
     }
-    return are_few(cluster.blocks, shape, facts) ? blocks_of_few(shape, facts) : cluster;
+    return are_few(shape.groups, cluster.blocks, facts) ? blocks_of_few(shape, facts) : cluster;
 }
 
 /// Nothing where no cluster can hold a group, or the whole chip does it better.

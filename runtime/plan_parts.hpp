@@ -74,6 +74,20 @@ inline std::int64_t slice_size_for(std::int64_t group_size, std::int64_t slices)
     return divide_up(divide_up(group_size, slices), kSliceAlignment) * kSliceAlignment;
 }
 
+/// Whether groups of `blocks` blocks leave half of all multiprocessors without one.
+inline bool are_few(std::int64_t groups, std::int64_t blocks, const PlanFacts& facts) {
+    return 2 * groups * blocks <= multiprocessors_of(facts);
+}
+
+/// Blocks of each group's cluster: `blocks`, a power of two, or more where groups are too few for
+/// the chip.
+inline std::int64_t shared_by(std::int64_t groups, std::int64_t blocks, const PlanFacts& facts) {
+    while (blocks < kMaxCluster && are_few(groups, blocks, facts)) {
+        blocks *= 2;
+    }
+    return blocks;
+}
+
 /// Slices of groups, four a multiprocessor: two resident blocks each, twice over, so that a slow
 /// block evens out.
 struct Slices {

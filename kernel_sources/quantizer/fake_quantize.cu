@@ -11,7 +11,8 @@
 //      <program>_apply    the slices: for groups too large for one block; any tensors
 //   4: <program>_cluster  clusters that go through the groups, a slice a block; aligned tensors,
 //                         from sm_90 on
-//   5: <program>_grid     a team of blocks a group, a slice a block; aligned tensors, cooperative
+//   5: <program>_grid     teams of blocks that do; aligned tensors; cooperative, but for teams of
+//                         one block
 //   6: <program>_pairs    as groups, at most two chunks a lane; nearest rounding
 // With stochastic rounding, those for aligned tensors only are for scheduled launches only, too
 // (random_arguments.cuh).
@@ -84,7 +85,7 @@ OPFORGE_KERNEL(groups, kGroupsThreads)
 #pragma unroll
     for (u32 k = 0; k < kMost; ++k) {
         if (place + k * step < end) {
-            collector.include(chunk[k]);
+            include_words(collector, chunk[k]);
         }
     }
     const GroupCodec codec(reduce_lanes(collector.range(), launch.lanes), arguments);

@@ -254,11 +254,13 @@ struct Loops {
             __builtin_prefetch(in + rest + ahead);
         };
         if (stream && is_vector_aligned(out)) {
-            loop([&](RawVector result, Raw * to)
-                     __attribute__((always_inline)) { hn::Stream(result, raws, to); });
+            loop([&](RawVector result, Raw* to) __attribute__((always_inline)) {
+                hn::Stream(result, raws, to);
+            });
         } else {
-            loop([&](RawVector result, Raw * to)
-                     __attribute__((always_inline)) { hn::StoreU(result, raws, to); });
+            loop([&](RawVector result, Raw* to) __attribute__((always_inline)) {
+                hn::StoreU(result, raws, to);
+            });
         }
         hn::StoreU(last, raws, out + rest);
     }

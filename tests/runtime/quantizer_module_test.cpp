@@ -40,6 +40,20 @@ std::vector<float> on_host(std::vector<float> values, std::int64_t groups, int b
     return values;
 }
 
+// Codes of eight bits, symmetric, and their records.
+std::pair<std::vector<std::uint8_t>, std::vector<float>>
+codes_on(Device device, std::vector<float>& values, std::int64_t groups) {
+    std::vector<std::uint8_t> codes(values.size());
+    std::vector<float> params(static_cast<std::size_t>(groups));
+    OpOptions options;
+    options.output =
+        TensorView{codes.data(), Dtype::int8, {static_cast<std::int64_t>(codes.size())}, device};
+    options.params = view(params, device);
+    quantize(view(values, device), groups, 8, QuantizationType::symmetric, options);
+    CHECK(params[0] != 0.0F);
+    return {codes, params};
+}
+
 }  // namespace
 
 TEST_CASE("every kernel of the plan gets the arguments that give the host's bits", "[runtime]") {
@@ -289,18 +303,8 @@ TEST_CASE("a cluster's launch of codes has as many clusters as the device holds 
     FakeGpu gpu;
     constexpr std::size_t kGroups = 40;
     std::vector<float> values = ramp(kGroups * 65536);
-    const auto codes_on = [&](Device device) {
-        std::vector<std::uint8_t> codes(values.size());
-        std::vector<float> params(kGroups);
-        OpOptions options;
-        options.output = TensorView{
-            codes.data(), Dtype::int8, {static_cast<std::int64_t>(codes.size())}, device};
-        options.params = view(params, device);
-        quantize(view(values, device), kGroups, 8, QuantizationType::symmetric, options);
-        return std::pair(codes, params);
-    };
     gpu.driver.set_occupancy_clusters(7);
-    CHECK(codes_on(Device::cuda(0)) == codes_on(Device::cpu()));
+    CHECK(codes_on(Device::cuda(0), values, kGroups) == codes_on(Device::cpu(), values, kGroups));
     REQUIRE(gpu.kernels() == Strings{"quantize_fp32_cluster"});
     const driver::LaunchConfig config = gpu.driver.launches().front().config;
     CHECK(config.grid_x == 7 * config.cluster_x);
@@ -324,22 +328,11 @@ TEST_CASE("a team of one block is a plain launch", "[runtime]") {
 TEST_CASE("where a cluster of codes is refused, two launches do the same", "[runtime]") {
     FakeGpu gpu;
     std::vector<float> values = ramp(65536);
-    const auto codes_on = [&](Device device) {
-        std::vector<std::uint8_t> codes(values.size());
-        std::vector<float> params(1);
-        OpOptions options;
-        options.output = TensorView{
-            codes.data(), Dtype::int8, {static_cast<std::int64_t>(codes.size())}, device};
-        options.params = view(params, device);
-        quantize(view(values, device), 1, 8, QuantizationType::symmetric, options);
-        CHECK(params[0] != 0.0F);
-        return std::pair(codes, params);
-    };
-    const auto expected = codes_on(Device::cpu());
-    CHECK(codes_on(Device::cuda(0)) == expected);
+    const auto expected = codes_on(Device::cpu(), values, 1);
+    CHECK(codes_on(Device::cuda(0), values, 1) == expected);
     CHECK(gpu.kernels() == Strings{"quantize_fp32_cluster"});
     gpu.driver.fail("launch", 912);  // CUDA_ERROR_INVALID_CLUSTER_SIZE
-    CHECK(codes_on(Device::cuda(0)) == expected);
+    CHECK(codes_on(Device::cuda(0), values, 1) == expected);
     CHECK(gpu.kernels() ==
           Strings{"quantize_fp32_cluster", "quantize_fp32_range", "quantize_fp32_apply"});
 }

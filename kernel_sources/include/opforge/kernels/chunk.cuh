@@ -11,6 +11,11 @@ struct Chunk {
     static constexpr int kWords = 4;
     static constexpr int kCount = kWords * Element::kPerWord;
     u32 word[kWords];
+
+    static OPFORGE_DEVICE Chunk of(const uint4& vector) {
+        return {{vector.x, vector.y, vector.z, vector.w}};
+    }
+    OPFORGE_DEVICE uint4 vector() const { return make_uint4(word[0], word[1], word[2], word[3]); }
 };
 
 /// Moves every element of a chunk one place down, `raw` into the last. With it the slow paths below
@@ -57,8 +62,7 @@ template <class Element>
 OPFORGE_DEVICE void store_chunk(typename Element::Raw* to, Chunk<Element> chunk, u32 count,
                                 bool aligned) {
     if (aligned) {
-        *reinterpret_cast<uint4*>(to) =
-            make_uint4(chunk.word[0], chunk.word[1], chunk.word[2], chunk.word[3]);
+        *reinterpret_cast<uint4*>(to) = chunk.vector();
     } else {
 #pragma unroll 1
         for (u32 i = 0; i < count; ++i) {

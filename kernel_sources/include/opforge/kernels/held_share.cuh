@@ -45,8 +45,7 @@ public:
                 --left;
 #pragma unroll
                 for (u32 k = 0; k < kBatch; ++k) {
-                    keep[k * blockDim.x] = make_uint4(batch[k].word[0], batch[k].word[1],
-                                                      batch[k].word[2], batch[k].word[3]);
+                    keep[k * blockDim.x] = batch[k].vector();
                 }
                 keep += kBatch * blockDim.x;
             }
@@ -77,8 +76,7 @@ public:
                 const uint4* const keep = shared_ + (number - 1) * (kBatch * blockDim.x);
 #pragma unroll
                 for (u32 k = 0; k < kBatch; ++k) {
-                    const uint4 words = keep[k * blockDim.x];
-                    batch[k] = {{words.x, words.y, words.z, words.w}};
+                    batch[k] = Elements::of(keep[k * blockDim.x]);
                 }
             } else {
                 load(batch, from);
@@ -113,7 +111,7 @@ private:
 #pragma unroll
         for (u32 k = 0; k < kBatch; ++k) {
             if (from + k * step_ < end_) {
-                collector.include(batch[k]);
+                include_words(collector, batch[k]);
             }
         }
     }

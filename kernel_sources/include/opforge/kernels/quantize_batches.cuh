@@ -106,7 +106,7 @@ private:
 #pragma unroll
         for (u32 k = 0; k < kBatch; ++k) {
             if (place.has(k / kRun)) {
-                collector.include(loaded[k].values);
+                include_words(collector, loaded[k].values);
             }
         }
     }

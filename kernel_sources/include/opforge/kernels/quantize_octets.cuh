@@ -24,7 +24,7 @@ struct OctetQuantizer {
         for (i64 place = slice.begin + 8 * lane; place < slice.end; place += 8 * lanes) {
             const Loaded loaded = Source::load_any(arguments, slice.group, out, place,
                                                    count_from(place, slice.end, 8));
-            collector.include(loaded.values);
+            include_words(collector, loaded.values);
         }
         return collector.range();
     }

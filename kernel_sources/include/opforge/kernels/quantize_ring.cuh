@@ -96,7 +96,7 @@ private:
                     for (u32 i = 0; i < kVectors; ++i) {
                         own[i * blockDim.x] = batch[k][i];
                     }
-                    collector.include(Source::of_vectors(batch[k]).values);
+                    include_words(collector, Source::of_vectors(batch[k]).values);
                 }
                 own += kVectors * blockDim.x;
             }
@@ -122,7 +122,7 @@ private:
         const uint4* own = own_ + kVectors * begin;
 #pragma unroll 2
         for (u32 place = begin; place < end; place += blockDim.x) {
-            collector.include(kept(own).values);
+            include_words(collector, kept(own).values);
             own += kVectors * blockDim.x;
         }
     }

@@ -53,14 +53,6 @@ struct MagnitudeRange {
         OPFORGE_DEVICE void include_word(u32 word) {
             most = WordOrder<Element>::larger_magnitude(most, word);
         }
-        /// Of a Chunk or an Octet.
-        template <class Words>
-        OPFORGE_DEVICE void include(const Words& words) {
-#pragma unroll
-            for (int i = 0; i < Words::kWords; ++i) {
-                include_word(words.word[i]);
-            }
-        }
         OPFORGE_DEVICE MagnitudeRange range() const {
             constexpr u32 kMagnitude = Element::kAll ^ Element::kSign;
             if (Element::kPerWord == 1) {
@@ -114,13 +106,6 @@ struct ExtremaRange {
             least = WordOrder<Element>::smaller(least, word);
             most = WordOrder<Element>::larger(most, word);
         }
-        template <class Words>
-        OPFORGE_DEVICE void include(const Words& words) {
-#pragma unroll
-            for (int i = 0; i < Words::kWords; ++i) {
-                include_word(words.word[i]);
-            }
-        }
         OPFORGE_DEVICE ExtremaRange range() const {
             ExtremaRange result{key(least & Element::kAll), key(most & Element::kAll)};
             if (Element::kPerWord == 2) {
@@ -130,6 +115,15 @@ struct ExtremaRange {
         }
     };
 };
+
+/// The words of a Chunk or an Octet into a thread's share.
+template <class Collector, class Words>
+OPFORGE_DEVICE void include_words(Collector& collector, const Words& words) {
+#pragma unroll
+    for (int i = 0; i < Words::kWords; ++i) {
+        collector.include_word(words.word[i]);
+    }
+}
 
 /// Over `lanes` neighbouring lanes (a power of two); all 32 lanes of the warp must call it.
 template <class Range>

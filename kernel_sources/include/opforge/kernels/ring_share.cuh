@@ -47,8 +47,7 @@ public:
 #pragma unroll
             for (u32 k = 0; k < kBatch; ++k) {
                 if (place + k * blockDim.x < kept_) {
-                    own[k * blockDim.x] = make_uint4(batch[k].word[0], batch[k].word[1],
-                                                     batch[k].word[2], batch[k].word[3]);
+                    own[k * blockDim.x] = batch[k].vector();
                 }
             }
             own += kBatch * blockDim.x;
@@ -131,7 +130,7 @@ private:
         const uint4* own = own_ + begin;
 #pragma unroll 2
         for (u32 place = begin; place < end; place += blockDim.x) {
-            collector.include(chunk_at(own));
+            include_words(collector, chunk_at(own));
             own += blockDim.x;
         }
     }
@@ -153,7 +152,7 @@ private:
 #pragma unroll
         for (u32 k = 0; k < kBatch; ++k) {
             if (place + k * blockDim.x < left_) {
-                collector.include(batch[k]);
+                include_words(collector, batch[k]);
             }
         }
     }

@@ -51,9 +51,8 @@ public:
         const uint4* keep = shared_;
 #pragma unroll 1
         for (u32 place = 0; place < left_; place += lanes_) {
-            const uint4 words = *keep;
-            const Elements chunk{{words.x, words.y, words.z, words.w}};
-            store_chunk<Element>(to, apply_chunk(chunk, codec, draws, arguments), kCount, true);
+            store_chunk<Element>(to, apply_chunk(Elements::of(*keep), codec, draws, arguments),
+                                 kCount, true);
             to += kCount * lanes_;
             keep += blockDim.x;
             draws.advance(kCount * lanes_);
@@ -75,9 +74,8 @@ private:
 #pragma unroll
         for (u32 k = 0; k < kBatch; ++k) {
             if (is_there(k)) {
-                collector.include(batch[k]);
-                keep[k * blockDim.x] = make_uint4(batch[k].word[0], batch[k].word[1],
-                                                  batch[k].word[2], batch[k].word[3]);
+                include_words(collector, batch[k]);
+                keep[k * blockDim.x] = batch[k].vector();
             }
         }
     }

@@ -61,12 +61,11 @@ public:
                 if (k > 0 && here >= chunks_) {
                     break;
                 }
-                collector.include(batch[k]);
+                include_words(collector, batch[k]);
                 if (kHoldsFirst && k == 0 && place == lane_) {
                     first_ = batch[k];
                 } else if (kAligned && here < kept_end_) {
-                    *keep = make_uint4(batch[k].word[0], batch[k].word[1], batch[k].word[2],
-                                       batch[k].word[3]);
+                    *keep = batch[k].vector();
                     keep += blockDim.x;
                 }
             }
@@ -102,8 +101,7 @@ private:
                 const u32 count = share.count_at(place);
                 if (!kFirstHeld || place != share.lane_) {
                     if (kKept && place < share.kept_end_) {
-                        const uint4 words = *keep;
-                        chunk = {{words.x, words.y, words.z, words.w}};
+                        chunk = Elements::of(*keep);
                         keep += blockDim.x;
                     } else {
                         chunk = load_chunk<Element>(source, 0, count, share.aligned_);

@@ -31,8 +31,8 @@ enum class FakeQuantizeKernel : std::uint8_t {
     block,    // one block a group
     any,      // as `groups` or `block`, of tensors that are not aligned
     split,    // two launches: ranges of slices, then the slices
-    cluster,  // one cluster of blocks a group, a slice a block
-    grid,     // one cooperative launch: a team of blocks a group, a slice a block
+    cluster,  // clusters that go from group to group, a slice a block
+    grid,     // teams of blocks that do, by a cooperative launch unless they are of one block
     pairs,    // as `groups`, two vectors a lane; nearest rounding, which has one else
 };
 
@@ -81,7 +81,7 @@ enum class QuantizeKernel : std::uint8_t {
     groups,   // a few lanes of a warp for each group, many groups a block; or a block
     any,      // the same, of tensors that are not aligned
     split,    // two launches: ranges of slices, then the slices
-    cluster,  // one cluster of blocks a group, a slice each
+    cluster,  // clusters that go from group to group, a slice a block
 };
 
 struct QuantizePlan {
