@@ -10,14 +10,10 @@
 
 namespace opforge {
 
-/// The codes that a group may have. Of a poisoned one: 0, which even a NaN is clamped to. Element:
-/// of the group's values.
-template <class Element>
+/// The codes that a group may have. Of a poisoned one: 0, which even a NaN is clamped to.
+/// Parameters: of the group.
+template <class Parameters>
 struct CodeBounds {
-    // Positions are beyond a bound by rounding errors alone, far less than half a code, so that
-    // what is rounded is no less than the lowest code. Not where a scale may be infinite. A
-    // poisoned group's positions are 0 or NaN, as its scale is.
-    static constexpr bool kNeedsLow = !Element::kScalesAreFinite;
     float low;
     float high;
 
@@ -27,9 +23,10 @@ struct CodeBounds {
         high = poisoned ? 0.0f : half - 1.0f;
     }
     /// The code of a scaled value, saturating. What is clamped before it is rounded is small enough
-    /// for rounding.cuh, and the bounds are integral, so that the order makes no difference.
+    /// for rounding.cuh, and the bounds are integral, so that the order makes no difference. A
+    /// poisoned group's positions are 0 or NaN, as its scale is.
     OPFORGE_DEVICE float nearest(float v) const {
-        return kNeedsLow ? clamp(v, low, high) : fminf(v, high);
+        return Parameters::kMayBeFarBelow ? clamp(v, low, high) : fminf(v, high);
     }
     /// A bound has no fraction that a draw could take beyond it.
     OPFORGE_DEVICE float stochastic(float v, float draw) const {
@@ -37,39 +34,59 @@ struct CodeBounds {
     }
 };
 
-/// A group's factor from values to codes. Where it is infinite (a tiny range), zero times it would
-/// be NaN, and 0 is what the code has to be: two steps then, that take zero to zero and all else
-/// beyond every bound. The second step is 1 else, which changes nothing. Element: of the values.
+/// A group's factor from values to codes. Where it is infinite (a range below 2^-120), it takes
+/// zero to zero and all else beyond every bound. Element: of the values.
 template <class Element>
-struct CodeScale {
-    float first;
-    float second;
+class CodeScale {
+public:
+    OPFORGE_DEVICE explicit CodeScale(float scale) : scale_(scale) {}
 
-    OPFORGE_DEVICE explicit CodeScale(float scale) {
-        const bool infinite = !Element::kScalesAreFinite && scale > 3.402823466e+38f;
-        first = infinite ? 0x1p126f : scale;
-        second = infinite ? 0x1p126f : 1.0f;
+    /// Of values that are centred. `most`: the largest code.
+    OPFORGE_DEVICE void apply(float (&values)[8], float most) const {
+        const bool infinite = is_infinite();
+        const float factor = infinite ? 0x1p30f : scale_;
+        if (infinite) {
+            // The least magnitude, 2^-149, becomes 2^-23, which is 128 once scaled.
+            const float least = (-1.0f - most) * 0x1p-30f;
+#pragma unroll
+            for (int i = 0; i < 8; ++i) {
+                values[i] = fmaxf(values[i] * 0x1p126f, least);
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+            values[i] *= factor;
+        }
     }
-    OPFORGE_DEVICE float operator()(float x) const {
-        return Element::kScalesAreFinite ? x * first : x * first * second;
+    /// 1 / scale.
+    OPFORGE_DEVICE float step() const {
+        return 1.0f / scale_;
     }
-    /// 1 / scale, of the scale itself, which is infinite where two steps stand for it.
-    OPFORGE_DEVICE float step() const { return second == 1.0f ? 1.0f / first : 0.0f; }
+
+private:
+    OPFORGE_DEVICE bool is_infinite() const {
+        return !Element::kScalesAreFinite && scale_ > 3.402823466e+38f;
+    }
+    float scale_;
 };
 
 /// A poisoned group has a NaN step, which makes every decoded value NaN. Element: the format of the
 /// values.
+///   kMayBeFarBelow  whether a position may be below the lowest code by more than rounding errors,
+///                   which are far less than half a code
 template <class Element>
 struct SymmetricParameters {
     using Range = MagnitudeRange<Element>;
     static constexpr int kRecord = 1;
+    static constexpr bool kMayBeFarBelow = false;
     CodeScale<Element> scale;
     float step;
     bool poisoned;
 
     OPFORGE_DEVICE SymmetricParameters(const Range& range, float levels)
         : SymmetricParameters(2.0f * range.magnitude(), levels, true) {}
-    OPFORGE_DEVICE float position(float x) const { return scale(x); }
+    /// Of values, their positions among the codes, of which `most` is the largest.
+    OPFORGE_DEVICE void locate(float (&values)[8], float most) const { scale.apply(values, most); }
     OPFORGE_DEVICE float decode(float code) const { return code * step; }
     OPFORGE_DEVICE void store(float* record) const { record[0] = step; }
 
@@ -84,6 +101,9 @@ template <class Element>
 struct AsymmetricParameters {
     using Range = ExtremaRange<Element>;
     static constexpr int kRecord = 2;
+    // Of fp32 the center is rounded by up to half a range: hi and lo that are neighbours have none
+    // between them. The sum of two shorter numbers is exact, or all but the larger of them.
+    static constexpr bool kMayBeFarBelow = Element::kPerWord == 1;
     CodeScale<Element> scale;
     float step;
     float offset;
@@ -91,8 +111,16 @@ struct AsymmetricParameters {
 
     OPFORGE_DEVICE AsymmetricParameters(const Range& range, float levels)
         : AsymmetricParameters(range.lowest(), range.highest(), levels) {}
-    OPFORGE_DEVICE float position(float x) const { return scale(x - offset); }
-    OPFORGE_DEVICE float decode(float code) const { return __fmaf_rn(code, step, offset); }
+    OPFORGE_DEVICE void locate(float (&values)[8], float most) const {
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+            values[i] -= offset;
+        }
+        scale.apply(values, most);
+    }
+    OPFORGE_DEVICE float decode(float code) const {
+        return __fmaf_rn(code, step, offset);
+    }
     OPFORGE_DEVICE void store(float* record) const {
         record[0] = step;
         record[1] = offset;

@@ -47,15 +47,15 @@ OPFORGE_DEVICE Index output_group(Index group, const kernels::SwizzleArguments& 
 /// rounding.
 template <bool kStochastic, class Element, class Parameters>
 OPFORGE_DEVICE void encode_octet(const Octet<Element>& octet, const Parameters& by,
-                                 const CodeBounds<Element>& bounds, const float (&draws)[8],
+                                 const CodeBounds<Parameters>& bounds, const float (&draws)[8],
                                  u32 (&code)[8]) {
     float values[8];
     octet.widen(values);
+    by.locate(values, bounds.high);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-        const float position = by.position(values[i]);
-        code[i] = rounded_bits(kStochastic ? bounds.stochastic(position, draws[i])
-                                           : bounds.nearest(position));
+        code[i] = rounded_bits(kStochastic ? bounds.stochastic(values[i], draws[i])
+                                           : bounds.nearest(values[i]));
     }
 }
 

@@ -82,7 +82,7 @@ private:
             arguments.codes + (static_cast<i64>(out) * of_group + first) * arguments.bits;
         auto draws = scheduled_draws<kStochastic>(
             arguments.random, 8 * (static_cast<i64>(run.group) * of_group + first));
-        const CodeBounds<Format> bounds(arguments.bits, by.poisoned);
+        const CodeBounds<Parameters> bounds(arguments.bits, by.poisoned);
         // All batches, from the first one on, which is loaded.
 #pragma unroll 1
         for (;;) {
@@ -114,9 +114,9 @@ private:
     /// `draws`: of the run's first element on.
     template <class Draws>
     static OPFORGE_DEVICE void
-    encode_run(const Share& share, const Parameters& by, const CodeBounds<Format>& bounds, u32 bits,
-               const BatchPlace& place, u32 run, const Loaded (&loaded)[kBatch], Draws draws,
-               unsigned char* codes) {
+    encode_run(const Share& share, const Parameters& by, const CodeBounds<Parameters>& bounds,
+               u32 bits, const BatchPlace& place, u32 run, const Loaded (&loaded)[kBatch],
+               Draws draws, unsigned char* codes) {
         PackedCodes packed[kRun];
 #pragma unroll
         for (u32 k = 0; k < kRun; ++k) {

@@ -33,7 +33,7 @@ struct OctetQuantizer {
                                       i64 out, u32 lane, u32 lanes, const Parameters& by) {
         const u32 bits = arguments.bits;
         const bool aligned = arguments.launch.aligned != 0;
-        const CodeBounds<typename Source::Format> bounds(bits, by.poisoned);
+        const CodeBounds<Parameters> bounds(bits, by.poisoned);
         const Random<kStochastic> random(arguments.random);
         const i64 group_size = arguments.launch.group_size;
         // A group fills whole bytes, and so does an octet.

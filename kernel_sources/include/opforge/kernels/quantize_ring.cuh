@@ -141,7 +141,7 @@ private:
             arguments_.codes + (static_cast<i64>(out) * of_group + first_) * bits;
         auto draws = scheduled_draws<kStochastic>(
             arguments_.random, 8 * (static_cast<i64>(group) * of_group + first_));
-        const CodeBounds<Format> bounds(bits, by.poisoned);
+        const CodeBounds<Parameters> bounds(bits, by.poisoned);
         [[maybe_unused]] const Share share = share_of(group);
         uint4* own = own_;
         u32 place = 0;
