@@ -80,7 +80,8 @@ struct PreparedCall {
 
 constexpr std::size_t kMostBytes = std::size_t{1} << 20U;
 
-/// The one kernel launch of a captured call, as the driver wrote it down, and cuLaunchKernel.
+/// The one kernel launch of a captured call, as the driver wrote it down, and cuLaunchKernel, or
+/// cuLaunchKernelEx where the launch is one of clusters, which the former cannot make.
 class CapturedLaunch {
 public:
     CapturedLaunch(const PreparedCall& call, CUstream stream) : cuda_("libcuda.so.1") {
@@ -109,11 +110,34 @@ public:
             params_.func != nullptr ? params_.func : reinterpret_cast<CUfunction>(params_.kern);
         stream_ = call.options.stream;
         launch_ = cuda_.function<decltype(&cuLaunchKernel)>("cuLaunchKernel");
+        cluster_.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+        // A device without clusters need not know the attribute.
+        const auto get_attribute = cuda_.function<decltype(&cuGraphKernelNodeGetAttribute)>(
+            "cuGraphKernelNodeGetAttribute");
+        if (get_attribute(node, cluster_.id, &cluster_.value) == CUDA_SUCCESS &&
+            cluster_.value.clusterDim.x > 1) {
+            launch_clusters_ = cuda_.function<decltype(&cuLaunchKernelEx)>("cuLaunchKernelEx");
+            config_ = {.gridDimX = params_.gridDimX,
+                       .gridDimY = params_.gridDimY,
+                       .gridDimZ = params_.gridDimZ,
+                       .blockDimX = params_.blockDimX,
+                       .blockDimY = params_.blockDimY,
+                       .blockDimZ = params_.blockDimZ,
+                       .sharedMemBytes = params_.sharedMemBytes,
+                       .hStream = stream_,
+                       .attrs = &cluster_,
+                       .numAttrs = 1};
+        }
     }
     CapturedLaunch(const CapturedLaunch&) = delete;
     CapturedLaunch& operator=(const CapturedLaunch&) = delete;
     ~CapturedLaunch() { cuda_.function<decltype(&cuGraphDestroy)>("cuGraphDestroy")(graph_); }
     void operator()() const {
+        if (launch_clusters_ != nullptr) {
+            require(launch_clusters_(&config_, function_, params_.kernelParams, nullptr),
+                    "cuLaunchKernelEx");
+            return;
+        }
         require(launch_(function_, params_.gridDimX, params_.gridDimY, params_.gridDimZ,
                         params_.blockDimX, params_.blockDimY, params_.blockDimZ,
                         params_.sharedMemBytes, stream_, params_.kernelParams, nullptr),
@@ -130,6 +154,9 @@ private:
     CUfunction function_ = nullptr;
     CUstream stream_ = nullptr;
     decltype(&cuLaunchKernel) launch_ = nullptr;
+    CUlaunchAttribute cluster_{};
+    CUlaunchConfig config_{};
+    decltype(&cuLaunchKernelEx) launch_clusters_ = nullptr;
 };
 
 /// The process's quantizer on a driver of ours, for a scope.

@@ -57,19 +57,23 @@ struct Visitor {
 };
 
 bool visit_fake_quantize(const Visitor& visit) {
-    constexpr std::array<const char*, 7> kLaunchings = {"_groups",  "_block", "_any",  "_split",
-                                                        "_cluster", "_grid",  "_pairs"};
-    constexpr std::array<const char*, 7> kNumbers = {"0", "1", "2", "3", "4", "5", "6"};
-    constexpr std::array<std::array<int, 7>, 2> kMilliseconds = {
-        {{55, 75, 85, 110, 120, 120, 65}, {90, 95, 125, 150, 100, 110, 0}}};  // nearest, stochastic
+    constexpr std::array<const char*, 8> kLaunchings = {"_groups",  "_block", "_any",   "_split",
+                                                        "_cluster", "_grid",  "_pairs", "_few"};
+    constexpr std::array<const char*, 8> kNumbers = {"0", "1", "2", "3", "4", "5", "6", "7"};
+    constexpr std::size_t kPairs = 6;  // of nearest rounding only
+    constexpr std::array<std::array<int, 8>, 2> kMilliseconds = {
+        {{55, 75, 85, 110, 120, 120, 65, 85},
+         {90, 95, 125, 150, 100, 110, 0, 105}}};  // nearest, stochastic
     for (std::size_t element = 0; element < kElements.size(); ++element) {
         for (const std::size_t stochastic : {0U, 1U}) {
             for (const std::size_t asymmetric : {0U, 1U}) {
                 std::string function = stochastic != 0 ? "ds_sr_quantize" : "ds_quantize";
                 function += asymmetric != 0 ? "_asym_" : "_";
                 function += kElements.at(element);
-                const std::size_t launchings = kLaunchings.size() - stochastic;  // without pairs
-                for (std::size_t launching = 0; launching < launchings; ++launching) {
+                for (std::size_t launching = 0; launching < kLaunchings.size(); ++launching) {
+                    if (launching == kPairs && stochastic != 0) {
+                        continue;
+                    }
                     if (!visit({function,
                                 kLaunchings.at(launching),
                                 "quantizer/fake_quantize.cu",

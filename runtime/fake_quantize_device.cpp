@@ -73,6 +73,7 @@ public:
             return;
         case FakeQuantizeKernel::cluster:
         case FakeQuantizeKernel::grid:
+        case FakeQuantizeKernel::few:
             if (!launch_team(plan)) {
                 launch_split(plan_fake_quantize_split(shape_, module_.facts()));
             }
@@ -101,6 +102,9 @@ private:
             config.cluster_x = plan.slices;
             config.grid_x = kernels.resident->grid(module_.api(), kernels.in(context_).first,
                                                    config, module_.facts().multiprocessors);
+        }
+        if (plan.kernel == FakeQuantizeKernel::few) {
+            config.cluster_x = plan.slices;
         }
         config.cooperative = needs_board(plan);
         return config;

@@ -11,7 +11,7 @@ namespace {
 
 // As the kernels have them (kernel_sources/quantizer/fake_quantize.cu).
 constexpr std::int64_t kTeamThreads = 512;
-constexpr std::int64_t kDrawnThreads = 256;  // of a block; stochastic rounding
+constexpr std::int64_t kDrawnThreads = 512;  // of a block, at most; stochastic rounding
 constexpr std::int64_t kDrawnTeamThreads = 1024;
 constexpr std::int64_t kHeldChunks = 4;  // of a thread of a team, in registers; nearest rounding
 
@@ -45,12 +45,16 @@ bool leaves_idle(const FakeQuantizeShape& shape, const PlanFacts& facts) {
     return shape.groups * kMaxCluster <= multiprocessors_of(facts);
 }
 
+/// Threads of a block that draws: many for large groups.
+std::int64_t drawn_threads(const FakeQuantizeShape& shape) {
+    return chunks_of(shape) <= 1024 ? kDrawnThreads / 2 : kDrawnThreads;
+}
+
 /// The largest group for one block where larger ones may go to clusters.
 std::int64_t most_block_chunks(const FakeQuantizeShape& shape, const PlanFacts& facts) {
-    if (!facts.cluster_launch || !shape.aligned || !shape.stochastic) {
-        return kMaxBlockChunks;
-    }
-    return leaves_idle(shape, facts) ? 1024 : kDrawnThreads * kRows;
+    const bool clusters_are_faster =
+        facts.cluster_launch && shape.aligned && shape.element_bytes == 2 && !shape.stochastic;
+    return clusters_are_faster ? kMaxBlockChunks / 2 : kMaxBlockChunks;
 }
 
 void keep(FakeQuantizePlan& plan, std::int64_t chunks) {
@@ -116,8 +120,9 @@ FakeQuantizePlan plan_block(const FakeQuantizeShape& shape, const PlanFacts& fac
     const std::int64_t chunks = chunks_of(shape);
     // Several chunks a thread share what each thread computes for the group, in blocks small enough
     // that several of a multiprocessor's take turns.
-    const std::int64_t a_thread = chunks_a_thread(shape, facts, shape.stochastic ? 4 : 2);
-    const std::int64_t most = shape.stochastic && shape.aligned ? kDrawnThreads
+    const std::int64_t a_thread =
+        chunks_a_thread(shape, facts, shape.stochastic || shape.aligned ? 4 : 2);
+    const std::int64_t most = shape.stochastic && shape.aligned ? drawn_threads(shape)
                               : a_thread == 1 || chunks > 4096  ? 1024
                               : chunks <= 1024                  ? 256
                                                                 : 512;
@@ -200,20 +205,14 @@ ClusterShape large_blocks(const FakeQuantizeShape& shape, const PlanFacts& facts
 
 /// For groups that are too few for the chip: they are shared by more blocks.
 ClusterShape blocks_of_few(const FakeQuantizeShape& shape, const PlanFacts& facts) {
-    const std::int64_t chunks = chunks_of(shape);
-    const std::int64_t threads =
-        shape.stochastic && chunks <= kMaxCluster * kDrawnThreads * kFewRows ? kDrawnThreads
-                                                                             : kTeamThreads;
-    const std::int64_t blocks = power_of_two_up(divide_up(chunks, threads * kRows));
-    return {shared_by(shape.groups, blocks, facts), threads, 1};
+    const std::int64_t blocks = power_of_two_up(divide_up(chunks_of(shape), kTeamThreads * kRows));
+    return {shared_by(shape.groups, blocks, facts), kTeamThreads, 1};
 }
 
 ClusterShape cluster_for(const FakeQuantizeShape& shape, const PlanFacts& facts) {
-    ClusterShape cluster = shape.stochastic && shape.element_bytes == 2 ? large_blocks(shape, facts)
-                                                                        : small_blocks(shape);
-    if (shape.stochastic && chunks_of(shape) <= kTeamThreads * kRows) {
-        cluster = {1, kTeamThreads, 2};
-    }
+    const ClusterShape cluster = shape.stochastic && shape.element_bytes == 2
+                                     ? large_blocks(shape, facts)
+                                     : small_blocks(shape);
     return are_few(shape.groups, cluster.blocks, facts) ? blocks_of_few(shape, facts) : cluster;
 }
 
@@ -239,6 +238,38 @@ std::optional<FakeQuantizePlan> plan_cluster(const FakeQuantizeShape& shape,
     }
     keep(plan, rows);
     plan.grid = grid_for(shape.groups * cluster.blocks);
+    return plan;
+}
+
+/// A cluster a group, where groups are too few for the chip; nothing where a thread would have more
+/// than a few chunks, or one block does as well.
+std::optional<FakeQuantizePlan> plan_few(const FakeQuantizeShape& shape, const PlanFacts& facts) {
+    constexpr std::int64_t kOneBlock = 512;
+    constexpr std::int64_t kSmall = 256;
+    const std::int64_t chunks = chunks_of(shape);
+    if (!facts.cluster_launch || !shape.aligned || most_threads(facts) < kTeamThreads ||
+        chunks <= kOneBlock || !are_few(shape.groups, 1, facts)) {
+        return std::nullopt;
+    }
+    std::int64_t blocks = kMaxCluster;
+    while (shape.groups * blocks > multiprocessors_of(facts)) {
+        blocks /= 2;
+    }
+    const std::int64_t share = divide_up(chunks, blocks);
+    // Small blocks, where they are enough: their threads have more to share what each does for the
+    // group.
+    const std::int64_t threads = share > kSmall * kFewRows ? kTeamThreads : kSmall;
+    FakeQuantizePlan plan =
+        plan_team(FakeQuantizeKernel::few, shape, blocks, std::min(whole_warps(share), threads));
+    const std::int64_t rows = rows_of(plan, shape);
+    if (rows > kFewRows) {
+        return std::nullopt;
+    }
+    keep(plan, shape.stochastic ? rows : rows - 1);  // nearest rounding: the first in registers
+    if (plan.shared_bytes > shared_for(1, facts)) {
+        return std::nullopt;
+    }
+    plan.grid = grid_for(shape.groups * blocks);
     return plan;
 }
 
@@ -318,6 +349,9 @@ FakeQuantizePlan plan_fake_quantize(const FakeQuantizeShape& shape,
         return {};
     }
     if (const auto plan = plan_groups(shape, facts)) {
+        return *plan;
+    }
+    if (const auto plan = plan_few(shape, facts)) {
         return *plan;
     }
     if (chunks_of(shape) <= most_block_chunks(shape, facts)) {

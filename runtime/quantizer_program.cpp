@@ -36,8 +36,8 @@ std::string FakeQuantizeVariant::function() const {
 }
 
 std::string FakeQuantizeVariant::program() const {
-    constexpr std::array<const char*, 7> kLaunchings = {"groups",  "block", "any",  "split",
-                                                        "cluster", "grid",  "pairs"};
+    constexpr std::array<const char*, 8> kLaunchings = {"groups",  "block", "any",   "split",
+                                                        "cluster", "grid",  "pairs", "few"};
     return fmt::format("{}_{}", function(), kLaunchings.at(static_cast<std::size_t>(kernel)));
 }
 
@@ -57,7 +57,7 @@ std::vector<FakeQuantizeVariant> FakeQuantizeVariant::all() {
                      {FakeQuantizeKernel::groups, FakeQuantizeKernel::block,
                       FakeQuantizeKernel::any, FakeQuantizeKernel::split,
                       FakeQuantizeKernel::cluster, FakeQuantizeKernel::grid,
-                      FakeQuantizeKernel::pairs}) {
+                      FakeQuantizeKernel::pairs, FakeQuantizeKernel::few}) {
                     if (kernel != FakeQuantizeKernel::pairs || !stochastic) {
                         variants.push_back({.element = element,
                                             .stochastic = stochastic,

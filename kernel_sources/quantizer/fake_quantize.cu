@@ -1,7 +1,7 @@
 // Fake quantization: quantizes and at once dequantizes each group of a tensor, in place or into
 // another tensor. Defines: program.cuh and
 //   OPFORGE_STOCHASTIC  0: nearest, 1: stochastic rounding
-//   OPFORGE_KERNELS     0 to 6: which of the kernels below
+//   OPFORGE_KERNELS     0 to 7: which of the kernels below
 // Kernels, each with one FakeQuantizeArguments by value:
 //   0: <program>_groups   `lanes` lanes a group, many groups a block; aligned tensors only. Nearest
 //                         rounding: at most one chunk a lane, else four
@@ -14,6 +14,8 @@
 //   5: <program>_grid     teams of blocks that do; aligned tensors; cooperative, but for teams of
 //                         one block
 //   6: <program>_pairs    as groups, at most two chunks a lane; nearest rounding
+//   7: <program>_few      a cluster a group, a slice a block: for groups too few for the chip;
+//                         aligned tensors, from sm_90 on
 // With stochastic rounding, those for aligned tensors only are for scheduled launches only, too
 // (random_arguments.cuh).
 // A call needs one of them, so they are programs of their own: the first call compiles no more than
@@ -28,6 +30,13 @@
 #if OPFORGE_KERNELS == 4
 #include "opforge/kernels/cluster_team.cuh"
 #include "opforge/kernels/ring_share.cuh"
+#elif OPFORGE_KERNELS == 7
+#include "opforge/kernels/cluster_team.cuh"
+#if OPFORGE_STOCHASTIC
+#include "opforge/kernels/row_share.cuh"
+#else
+#include "opforge/kernels/thread_share.cuh"
+#endif
 #elif OPFORGE_KERNELS == 5
 #include "opforge/kernels/grid_team.cuh"
 #include "opforge/kernels/held_share.cuh"
@@ -48,8 +57,9 @@ namespace {
 [[maybe_unused]] constexpr bool kLargeClusterBlocks = kStochastic && Element::kPerWord == 2;
 [[maybe_unused]] constexpr u32 kClusterThreads = kLargeClusterBlocks ? 1024 : 512;
 [[maybe_unused]] constexpr u32 kGridThreads = kStochastic ? 1024 : 512;
-[[maybe_unused]] constexpr u32 kBlockThreads = kStochastic ? 256 : 1024;
+[[maybe_unused]] constexpr u32 kBlockThreads = kStochastic ? 512 : 1024;
 [[maybe_unused]] constexpr u32 kSplitThreads = 1024;
+[[maybe_unused]] constexpr u32 kFewThreads = 512;
 
 }  // namespace
 
@@ -119,7 +129,7 @@ OPFORGE_RESIDENT_KERNEL(groups, kGroupsThreads, 6)
 
 // Launch: block = a multiple of 32 up to kBlockThreads; dynamic shared memory for what each thread
 // keeps there, or none. Grid: every group.
-OPFORGE_RESIDENT_KERNEL(block, kBlockThreads, kStochastic ? 6 : 1)
+OPFORGE_RESIDENT_KERNEL(block, kBlockThreads, kStochastic ? 3 : 1)
 (const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
     extern __shared__ __align__(128) uint4 chunks[];
     __shared__ Range scratch[32];
@@ -210,6 +220,29 @@ OPFORGE_RESIDENT_KERNEL(cluster, kClusterThreads, kLargeClusterBlocks ? 1 : 3)
     __shared__ ClusterTeam<Range>::Board board;
     const ClusterTeam<Range> team(board, static_cast<u32>(arguments.launch.slices));
     apply_to_groups<true>(arguments, team, team.number(), team.teams(), chunks);
+#endif
+}
+
+#elif OPFORGE_KERNELS == 7
+
+// Launch: clusters of `slices` blocks, a power of two up to 8; block = a multiple of 32 up to
+// kFewThreads; dynamic shared memory for what each thread keeps there. Grid: every group.
+OPFORGE_KERNEL(few, kFewThreads)
+(const __grid_constant__ kernels::FakeQuantizeArguments arguments) {
+#if __CUDA_ARCH__ >= 900
+    extern __shared__ __align__(128) uint4 chunks[];
+    __shared__ ClusterTeam<Range>::Board board;
+    const ClusterTeam<Range> team(board, static_cast<u32>(arguments.launch.slices));
+    const GroupSlice slice = slice_of_group(team.number(), team.rank(), arguments.launch);
+#if OPFORGE_STOCHASTIC
+    const RowShare share(arguments, slice, threadIdx.x, blockDim.x, chunks);
+    const Range range = team.range_of_all(share.measure(arguments), 0);
+    share.apply(arguments, GroupCodec(range, arguments));
+#else
+    ThreadShare<true> share(arguments, slice, threadIdx.x, blockDim.x, chunks);
+    const Range range = team.range_of_all(share.measure(), 0);
+    share.apply<true>(arguments, GroupCodec(range, arguments), Random<false>(arguments.random));
+#endif
 #endif
 }
 

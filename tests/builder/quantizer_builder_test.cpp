@@ -38,6 +38,7 @@ TEST_CASE("the quantizer's programs are its functions, each in its ways of launc
             if (function.find("_sr_") == std::string::npos) {
                 expected.push_back(function + element + "_pairs");
             }
+            expected.push_back(function + element + "_few");
         }
     }
     for (const std::string element : {"fp16", "bf16", "fp32"}) {

@@ -34,6 +34,12 @@ std::vector<Program> programs() {
                    "ds_quantize_asym_bf16",
                    {"OPFORGE_STOCHASTIC=0", "OPFORGE_KERNELS=6"},
                    {"_pairs"}});
+    for (const char* const stochastic : {"0", "1"}) {
+        all.push_back({"fake_quantize.cu",
+                       "ds_quantize_asym_bf16",
+                       {std::string("OPFORGE_STOCHASTIC=") + stochastic, "OPFORGE_KERNELS=7"},
+                       {"_few"}});
+    }
     // As a compiler before 12.1 has clusters.
     all.push_back({"fake_quantize.cu",
                    "ds_quantize_asym_bf16",

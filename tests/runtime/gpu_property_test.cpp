@@ -75,7 +75,7 @@ std::vector<SweepCase> sanitizer_cases() {
             cases.push_back(number % 5 == 4 ? odd_offset(of) : of);
         }
         for (const Layout layout : {Layout{9, 64}, Layout{3, 4096}, Layout{2, 65536},
-                                    Layout{2, 32768}, Layout{1, 3 << 18}}) {
+                                    Layout{2, 32768}, Layout{17, 65600}, Layout{1, 3 << 18}}) {
             cases.push_back(variant_case(variant, layout.groups, layout.group_size));
         }
         if (!cases.back().settings.stochastic) {
@@ -308,7 +308,7 @@ TEST_CASE("the sanitizer's cases reach every kernel and are at most 300", "[runt
     CHECK(cases.size() <= 300);
     // Small and large chips, whose plans differ.
     for (const int multiprocessors : {20, 132}) {
-        std::array<std::array<int, 7>, kVariants> reached{};
+        std::array<std::array<int, 8>, kVariants> reached{};
         for (const SweepCase& of : cases) {
             const auto element_bytes = static_cast<int>(oracle::element_bytes(of.element));
             const bool aligned = of.input_skew == 0 && (!of.into_output || of.output_skew == 0) &&

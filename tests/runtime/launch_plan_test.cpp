@@ -115,6 +115,17 @@ TEST_CASE("a plan can be launched, whatever the shape", "[runtime]") {
                 RC_ASSERT(plan.slices * plan.slice_size >= size);
                 RC_ASSERT(keeps_all(plan.slice_size));
                 break;
+            case FakeQuantizeKernel::few:
+                RC_ASSERT(aligned);
+                RC_ASSERT(facts.cluster_launch);
+                RC_ASSERT(std::has_single_bit(plan.slices));
+                RC_ASSERT(plan.slices <= 8U);
+                RC_ASSERT(plan.grid == plan.slices * groups);
+                RC_ASSERT(plan.slice_size % 64 == 0);
+                RC_ASSERT(plan.slices * plan.slice_size >= size);
+                RC_ASSERT((plan.keeps + (stochastic ? 0 : 1)) * plan.lanes * chunk >=
+                          plan.slice_size);
+                break;
             case FakeQuantizeKernel::grid: {
                 RC_ASSERT(aligned);
                 RC_ASSERT(plan.grid % plan.slices == 0U);
@@ -173,11 +184,16 @@ TEST_CASE("groups of a block's size get a block each", "[runtime]") {
     const FakeQuantizePlan plan = plan_of(16384, 4096);
     CHECK(plan.kernel == FakeQuantizeKernel::block);
     CHECK(plan.grid == 16384);
-    CHECK(plan.block == 256);
-    CHECK(plan_of(16384, 1024).block == 64);
-    CHECK(plan_of(8, 8192).kernel == FakeQuantizeKernel::block);
-    CHECK(plan_of(1024, 32768).block == 512);
+    CHECK(plan.block == 128);  // four chunks a thread
+    CHECK(plan_of(16384, 1024).block == 32);
+    CHECK(plan_of(8, 4096).kernel == FakeQuantizeKernel::block);
+    CHECK(plan_of(4096, 16384).kernel == FakeQuantizeKernel::block);
+    CHECK(plan_of(4096, 16384).block == 512);
+    CHECK(plan_of(1024, 16384, 4).kernel == FakeQuantizeKernel::block);
     CHECK(stochastic_plan_of(16384, 4096).block == 128);
+    CHECK(stochastic_plan_of(2048, 32768).kernel == FakeQuantizeKernel::block);
+    CHECK(stochastic_plan_of(2048, 32768).block == 512);
+    CHECK(stochastic_plan_of(2048, 32768).keeps == 8);
 }
 
 TEST_CASE("tensors that leave multiprocessors idle are shared by more threads", "[runtime]") {
@@ -186,14 +202,27 @@ TEST_CASE("tensors that leave multiprocessors idle are shared by more threads", 
     CHECK(stochastic_plan_of(8192, 128).keeps == 1);
     CHECK(stochastic_plan_of(16, 1024).block == 128);
     CHECK(plan_of(16, 4096).block == 512);
-    CHECK(plan_of(8, 32768).block == 1024);
+    CHECK(plan_of(100, 16384).block == 512);
+    CHECK(plan_of(100, 8192).block == 1024);
     CHECK(stochastic_plan_of(256, 4096).block == 256);
     CHECK(stochastic_plan_of(256, 4096).keeps == 2);
-    // A few groups share the chip.
-    CHECK(stochastic_plan_of(16, 16384).kernel == FakeQuantizeKernel::cluster);
+    // A few groups share the chip: a cluster each.
+    CHECK(stochastic_plan_of(16, 16384).kernel == FakeQuantizeKernel::few);
     CHECK(stochastic_plan_of(16, 16384).slices == 8);
     CHECK(stochastic_plan_of(16, 16384).keeps == 1);
-    CHECK(stochastic_plan_of(64, 16384).kernel == FakeQuantizeKernel::block);
+    CHECK(stochastic_plan_of(16, 16384).shared_bytes == 256 * 16);
+    CHECK(stochastic_plan_of(64, 16384).slices == 2);
+    CHECK(stochastic_plan_of(64, 16384).block == 256);
+    CHECK(stochastic_plan_of(64, 16384).keeps == 4);
+    CHECK(stochastic_plan_of(64, 16384, 4).block == 512);
+    CHECK(plan_of(16, 16384).kernel == FakeQuantizeKernel::few);
+    CHECK(plan_of(16, 16384).shared_bytes == 0);
+    CHECK(plan_of(64, 16384).keeps == 3);
+    CHECK(plan_of(8, 131072).slices == 8);
+    CHECK(plan_of(8, 131072).block == 512);
+    CHECK(plan_of(8, 262144).kernel == FakeQuantizeKernel::grid);
+    CHECK(plan_of(67, 16384).kernel == FakeQuantizeKernel::block);
+    CHECK(plan_fake_quantize({16, 16384, 2, true}, kPlain).kernel == FakeQuantizeKernel::block);
     // 1 Mi values of fp32 are twice as many chunks.
     CHECK(plan_fake_quantize({8192, 128, 4, true, true}, kHopper).lanes == 16);
     CHECK(plan_fake_quantize({8192, 128, 4, true, true}, kHopper).keeps == 2);
@@ -206,12 +235,12 @@ TEST_CASE("tensors that leave multiprocessors idle are shared by more threads", 
 TEST_CASE("a block keeps in shared memory what its threads read twice, where two blocks can",
           "[runtime]") {
     CHECK(plan_of(16384, 256).shared_bytes == 0);  // one chunk a thread, in registers
-    CHECK(plan_of(16384, 4096).shared_bytes == 256 * 16);
+    CHECK(plan_of(16384, 4096).shared_bytes == 3 * 128 * 16);
     CHECK(plan_of(16384, 4096, 2, false).shared_bytes == 0);
     CHECK(stochastic_plan_of(16384, 4096).shared_bytes == 4096 * 2);
     // With stochastic rounding all of it, or another kernel.
-    CHECK(stochastic_plan_of(4096, 16384).block == 256);
-    CHECK(stochastic_plan_of(4096, 16384).keeps == 8);
+    CHECK(stochastic_plan_of(4096, 16384).block == 512);
+    CHECK(stochastic_plan_of(4096, 16384).keeps == 4);
     CHECK(most_shared_bytes({}) == 0);
     const PlanFacts small{.multiprocessors = 40,
                           .max_threads_per_block = 1024,
@@ -232,15 +261,13 @@ TEST_CASE("groups beyond a block's size share clusters", "[runtime]") {
     CHECK(plan.keeps == 8);
     CHECK(plan_of(1024, 65536).slices == 4);
     CHECK(plan_of(16, 65536).slices == 8);
-    CHECK(plan_of(16, 65536).keeps == 2);
+    CHECK(plan_of(16, 65536).keeps == 3);
     CHECK(plan_of(256, 262144).slices == 8);
     CHECK(plan_of(256, 262144).block == 512);
     CHECK(plan_of(512, 131072, 4).block == 512);
     CHECK(plan_of(128, 524288).kernel == FakeQuantizeKernel::grid);
+    CHECK(plan_of(1024, 32768).slices == 2);
     // As few blocks as hold the group, where random numbers are drawn.
-    CHECK(stochastic_plan_of(2048, 32768).kernel == FakeQuantizeKernel::cluster);
-    CHECK(stochastic_plan_of(2048, 32768).block == 512);
-    CHECK(stochastic_plan_of(2048, 32768).slices == 1);
     CHECK(stochastic_plan_of(1024, 65536).block == 1024);
     CHECK(stochastic_plan_of(1024, 65536).slices == 1);
     CHECK(stochastic_plan_of(512, 131072).kernel == FakeQuantizeKernel::cluster);
@@ -251,11 +278,12 @@ TEST_CASE("groups beyond a block's size share clusters", "[runtime]") {
     CHECK(stochastic_plan_of(512, 131072, 4).slices == 8);
     CHECK(stochastic_plan_of(512, 131072, 4).block == 512);
     // Groups that are too few for the chip are shared by more.
-    CHECK(stochastic_plan_of(32, 32768).slices == 4);
-    CHECK(stochastic_plan_of(32, 32768).block == 256);
-    CHECK(stochastic_plan_of(64, 16384, 4).slices == 2);
-    CHECK(stochastic_plan_of(8, 131072).slices == 8);
-    CHECK(stochastic_plan_of(8, 131072).block == 512);
+    CHECK(stochastic_plan_of(32, 65536).slices == 4);
+    CHECK(stochastic_plan_of(32, 65536).block == 512);
+    CHECK(stochastic_plan_of(32, 65536).kernel == FakeQuantizeKernel::few);
+    CHECK(stochastic_plan_of(32, 131072).kernel == FakeQuantizeKernel::cluster);
+    CHECK(stochastic_plan_of(32, 131072).slices == 4);
+    CHECK(stochastic_plan_of(32, 131072).block == 512);
     PlanFacts alone = kHopper;
     alone.cooperative_launch = false;
     CHECK(plan_fake_quantize({256, 262144, 2, true, true}, alone).kernel ==
@@ -286,7 +314,7 @@ TEST_CASE("groups beyond a cluster's size get a team of resident blocks", "[runt
 }
 
 TEST_CASE("tensors that are not aligned have a kernel of their own", "[runtime]") {
-    for (const std::int64_t size : {1, 64, 1024, 4096, 32768}) {
+    for (const std::int64_t size : {1, 64, 256}) {
         CAPTURE(size);
         const FakeQuantizePlan plan = plan_of(4096, size, 2, false);
         const FakeQuantizePlan aligned = plan_of(4096, size);
@@ -294,6 +322,9 @@ TEST_CASE("tensors that are not aligned have a kernel of their own", "[runtime]"
         CHECK(plan.block == aligned.block);
         CHECK(plan.grid == aligned.grid);
     }
+    // Two chunks a thread, which loads one after the other.
+    CHECK(plan_of(4096, 4096, 2, false).block == 256);
+    CHECK(plan_of(4096, 32768, 2, false).block == 512);
     CHECK(plan_of(1, 64 << 20, 2, false).kernel == FakeQuantizeKernel::split);
 }
 

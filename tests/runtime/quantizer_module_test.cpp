@@ -68,7 +68,9 @@ TEST_CASE("every kernel of the plan gets the arguments that give the host's bits
     for (const Case& c :
          {Case{4096, 64, 8, {"ds_sr_quantize_asym_fp32_groups"}},
           Case{8192, 8, 8, {"ds_sr_quantize_asym_fp32_block"}},
-          Case{65536, 8, 8, {"ds_sr_quantize_asym_fp32_cluster"}},
+          Case{65536, 8, 8, {"ds_sr_quantize_asym_fp32_few"}},
+          Case{1605632, 98, 8, {"ds_sr_quantize_asym_fp32_block"}},
+          Case{2228224, 68, 8, {"ds_sr_quantize_asym_fp32_cluster"}},
           Case{4096, 64, 5, {"ds_sr_quantize_asym_fp32_any"}},
           Case{8192, 8, (std::uint64_t{1} << 34U) - 8, {"ds_sr_quantize_asym_fp32_any"}},
           Case{8192, 8, std::uint64_t{1} << 34U, {"ds_sr_quantize_asym_fp32_block"}},

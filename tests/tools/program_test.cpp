@@ -238,7 +238,7 @@ TEST_CASE("the report lists every function of the op table, its programs and its
     CHECK(functions.at(0).at("programs") ==
           tools::Json{"ds_quantize_fp16_groups", "ds_quantize_fp16_block", "ds_quantize_fp16_any",
                       "ds_quantize_fp16_split", "ds_quantize_fp16_cluster", "ds_quantize_fp16_grid",
-                      "ds_quantize_fp16_pairs"});
+                      "ds_quantize_fp16_pairs", "ds_quantize_fp16_few"});
     CHECK(functions.at(9).at("bits") == tools::Json{2, 4, 8});
 }
 

@@ -13,6 +13,18 @@ namespace opforge {
 
 class RowShare {
     static constexpr u32 kBatch = 4;  // rows under way at once
+    static constexpr u32 kChunkBytes = 16;
+    // Whether the loop that draws counts bytes, with the stride in a register that is opaque to the
+    // compiler, or elements and vectors: it orders the same instructions otherwise, which makes
+    // asymmetric blocks a tenth faster and the others slower (bench/RESULTS.md).
+    static constexpr bool kCountsBytes = OPFORGE_ASYMMETRIC != 0 && OPFORGE_KERNELS == 1;
+#if OPFORGE_ASYMMETRIC && OPFORGE_KERNELS == 1
+    using Step = char;
+    using KeptStep = char;
+#else
+    using Step = Raw;
+    using KeptStep = uint4;
+#endif
 
 public:
     /// `shared`: the block's dynamic shared memory, which has room for every row.
@@ -47,14 +59,20 @@ public:
     OPFORGE_DEVICE void apply(const FakeQuantizeArguments& arguments,
                               const GroupCodec& codec) const {
         auto draws = scheduled_draws<kStochastic>(arguments.random, start_);
-        Raw* to = static_cast<Raw*>(arguments.output) + start_;
-        const uint4* keep = shared_;
+        Step* to = reinterpret_cast<Step*>(static_cast<Raw*>(arguments.output) + start_);
+        const KeptStep* keep = reinterpret_cast<const KeptStep*>(shared_);
+        u32 stride = kChunkBytes / sizeof(Step) * lanes_;
+        const u32 kept_stride = kChunkBytes / sizeof(KeptStep) * blockDim.x;
+        if constexpr (kCountsBytes) {
+            asm("" : "+r"(stride));
+        }
 #pragma unroll 1
         for (u32 place = 0; place < left_; place += lanes_) {
-            store_chunk<Element>(to, apply_chunk(Elements::of(*keep), codec, draws, arguments),
-                                 kCount, true);
-            to += kCount * lanes_;
-            keep += blockDim.x;
+            const Elements chunk = Elements::of(*reinterpret_cast<const uint4*>(keep));
+            store_chunk<Element>(reinterpret_cast<Raw*>(to),
+                                 apply_chunk(chunk, codec, draws, arguments), kCount, true);
+            to += stride;
+            keep += kept_stride;
             draws.advance(kCount * lanes_);
         }
     }

@@ -34,6 +34,7 @@ enum class FakeQuantizeKernel : std::uint8_t {
     cluster,  // clusters that go from group to group, a slice a block
     grid,     // teams of blocks that do, by a cooperative launch unless they are of one block
     pairs,    // as `groups`, two vectors a lane; nearest rounding, which has one else
+    few,      // a cluster a group, a slice a block: of groups that are too few for the chip
 };
 
 struct FakeQuantizePlan {
@@ -41,7 +42,7 @@ struct FakeQuantizePlan {
     std::uint32_t grid = 0;
     std::uint32_t block = 0;
     std::uint32_t lanes = 0;      // threads a group or slice: a power of two up to 32, or the block
-    std::uint32_t slices = 0;     // split: slices a group; cluster, grid: blocks a group
+    std::uint32_t slices = 0;     // split: slices a group; cluster, grid, few: blocks a group
     std::int64_t slice_size = 0;  // elements a slice, a multiple of 64 but for the last
     std::uint64_t workspace_bytes = 0;  // split: one range a slice
     std::uint32_t keeps = 0;            // chunks of each thread in dynamic shared memory

@@ -30,11 +30,11 @@ struct OPFORGE_API FakeQuantizeVariant {
     FakeQuantizeKernel kernel = FakeQuantizeKernel::groups;
 
     static constexpr std::size_t kFirst = 0;
-    static constexpr std::size_t kCount = 84;  // places, not all of them taken
+    static constexpr std::size_t kCount = 96;  // places, not all of them taken
     [[nodiscard]] std::size_t index() const noexcept {
         return ((static_cast<std::size_t>(element) * 2 + (stochastic ? 1U : 0U)) * 2 +
                 (asymmetric ? 1U : 0U)) *
-                   7 +
+                   8 +
                static_cast<std::size_t>(kernel);
     }
     /// "ds_sr_quantize_asym_fp16": the extension's function that the variant carries out.
@@ -42,7 +42,7 @@ struct OPFORGE_API FakeQuantizeVariant {
     /// Whether the first kernel takes dynamic shared memory, as its plan has it.
     [[nodiscard]] bool keeps_in_shared_memory() const noexcept {
         return kernel == FakeQuantizeKernel::block || kernel == FakeQuantizeKernel::cluster ||
-               kernel == FakeQuantizeKernel::grid;
+               kernel == FakeQuantizeKernel::grid || kernel == FakeQuantizeKernel::few;
     }
     /// "ds_sr_quantize_asym_fp16_groups"
     [[nodiscard]] std::string program() const;
