@@ -98,13 +98,12 @@ private:
         arguments_.launch.keeps = plan.keeps;
         driver::LaunchConfig config{
             .grid_x = plan.grid, .block_x = plan.block, .shared_bytes = plan.shared_bytes};
-        if (plan.kernel == FakeQuantizeKernel::cluster) {
+        if (plan.kernel == FakeQuantizeKernel::cluster || plan.kernel == FakeQuantizeKernel::few) {
             config.cluster_x = plan.slices;
+        }
+        if (plan.kernel == FakeQuantizeKernel::cluster) {
             config.grid_x = kernels.resident->grid(module_.api(), kernels.in(context_).first,
                                                    config, module_.facts().multiprocessors);
-        }
-        if (plan.kernel == FakeQuantizeKernel::few) {
-            config.cluster_x = plan.slices;
         }
         config.cooperative = needs_board(plan);
         return config;

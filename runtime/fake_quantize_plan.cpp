@@ -18,6 +18,7 @@ constexpr std::int64_t kHeldChunks = 4;  // of a thread of a team, in registers;
 constexpr std::int64_t kRows = 8;     // chunks of a thread where others of its kind take turns
 constexpr std::int64_t kFewRows = 4;  // where groups are too few for the chip
 constexpr std::int64_t kBusyThreads = 1024;  // of a multiprocessor that has enough to do
+constexpr std::int64_t kSmallThreads = 256;  // of a small block of a cluster
 
 std::int64_t chunks_of(const FakeQuantizeShape& shape) {
     return divide_up_by_power(shape.group_size, chunk_of(shape.element_bytes));
@@ -189,9 +190,9 @@ struct ClusterShape {
 
 /// Small blocks in large clusters: while some wait for their cluster, others load and store.
 ClusterShape small_blocks(const FakeQuantizeShape& shape) {
-    constexpr std::int64_t kSmall = 256;
     const std::int64_t chunks = chunks_of(shape);
-    const std::int64_t threads = chunks > kMaxCluster * kSmall * kRows ? kTeamThreads : kSmall;
+    const std::int64_t threads =
+        chunks > kMaxCluster * kSmallThreads * kRows ? kTeamThreads : kSmallThreads;
     return {power_of_two_up(divide_up(chunks, threads * kRows)), threads, 2};
 }
 
@@ -229,11 +230,11 @@ std::optional<FakeQuantizePlan> plan_cluster(const FakeQuantizeShape& shape,
     FakeQuantizePlan plan =
         plan_team(FakeQuantizeKernel::cluster, shape, cluster.blocks, cluster.threads);
     const std::int64_t rows = rows_of(plan, shape);
-    const bool idle = leaves_idle(shape, facts) && rows > kFewRows;
-    // Of two large blocks all multiprocessors can have one; of more, some are left over.
+    // Where clusters leave multiprocessors idle, plan_few has had the groups of a few chunks a
+    // thread. Of two large blocks all multiprocessors can have one; of more, some are left over.
     const bool left_over = cluster.threads > kTeamThreads && cluster.blocks > 2;
     if (rows * cluster.threads * kChunkBytes > shared_for(cluster.resident, facts) ||
-        (facts.cooperative_launch && (idle || left_over))) {
+        (facts.cooperative_launch && (leaves_idle(shape, facts) || left_over))) {
         return std::nullopt;
     }
     keep(plan, rows);
@@ -244,21 +245,20 @@ std::optional<FakeQuantizePlan> plan_cluster(const FakeQuantizeShape& shape,
 /// A cluster a group, where groups are too few for the chip; nothing where a thread would have more
 /// than a few chunks, or one block does as well.
 std::optional<FakeQuantizePlan> plan_few(const FakeQuantizeShape& shape, const PlanFacts& facts) {
-    constexpr std::int64_t kOneBlock = 512;
-    constexpr std::int64_t kSmall = 256;
+    constexpr std::int64_t kOneBlock = 512;  // chunks
     const std::int64_t chunks = chunks_of(shape);
     if (!facts.cluster_launch || !shape.aligned || most_threads(facts) < kTeamThreads ||
-        chunks <= kOneBlock || !are_few(shape.groups, 1, facts)) {
+        chunks <= kOneBlock) {
         return std::nullopt;
     }
-    std::int64_t blocks = kMaxCluster;
-    while (shape.groups * blocks > multiprocessors_of(facts)) {
-        blocks /= 2;
+    const std::int64_t blocks = shared_by(shape.groups, 1, facts);
+    if (blocks == 1) {
+        return std::nullopt;
     }
     const std::int64_t share = divide_up(chunks, blocks);
     // Small blocks, where they are enough: their threads have more to share what each does for the
     // group.
-    const std::int64_t threads = share > kSmall * kFewRows ? kTeamThreads : kSmall;
+    const std::int64_t threads = share > kSmallThreads * kFewRows ? kTeamThreads : kSmallThreads;
     FakeQuantizePlan plan =
         plan_team(FakeQuantizeKernel::few, shape, blocks, std::min(whole_warps(share), threads));
     const std::int64_t rows = rows_of(plan, shape);

@@ -30,12 +30,10 @@ using QuantizeParameters = SymmetricParameters<QuantizeSource::Format>;
 // Most threads of a block, and how many such blocks a multiprocessor should have room for: three
 // where the registers that leaves are enough.
 [[maybe_unused]] constexpr u32 kBatchThreads = 512;
-#if OPFORGE_KERNELS == 0
-constexpr bool kNeedsRegisters = kStochastic || OPFORGE_ASYMMETRIC || ProgramElement::kPerWord == 1;
-#else
+[[maybe_unused]] constexpr bool kElementsNeedRegisters =
+    OPFORGE_KERNELS == 0 ? ProgramElement::kPerWord == 1 : !ProgramElement::kScalesAreFinite;
 [[maybe_unused]] constexpr bool kNeedsRegisters =
-    kStochastic || OPFORGE_ASYMMETRIC || !ProgramElement::kScalesAreFinite;
-#endif
+    kStochastic || OPFORGE_ASYMMETRIC || kElementsNeedRegisters;
 [[maybe_unused]] constexpr u32 kBatchBlocks = kNeedsRegisters ? 2 : QuantizeSource::kBlocks;
 
 #if OPFORGE_KERNELS == 0

@@ -13,15 +13,15 @@ namespace opforge {
 
 class RowShare {
     static constexpr u32 kBatch = 4;  // rows under way at once
-    static constexpr u32 kChunkBytes = 16;
     // Whether the loop that draws counts bytes, with the stride in a register that is opaque to the
     // compiler, or elements and vectors: it orders the same instructions otherwise, which makes
     // asymmetric blocks a tenth faster and the others slower (bench/RESULTS.md).
-    static constexpr bool kCountsBytes = OPFORGE_ASYMMETRIC != 0 && OPFORGE_KERNELS == 1;
 #if OPFORGE_ASYMMETRIC && OPFORGE_KERNELS == 1
+    static constexpr bool kCountsBytes = true;
     using Step = char;
     using KeptStep = char;
 #else
+    static constexpr bool kCountsBytes = false;
     using Step = Raw;
     using KeptStep = uint4;
 #endif
@@ -61,8 +61,8 @@ public:
         auto draws = scheduled_draws<kStochastic>(arguments.random, start_);
         Step* to = reinterpret_cast<Step*>(static_cast<Raw*>(arguments.output) + start_);
         const KeptStep* keep = reinterpret_cast<const KeptStep*>(shared_);
-        u32 stride = kChunkBytes / sizeof(Step) * lanes_;
-        const u32 kept_stride = kChunkBytes / sizeof(KeptStep) * blockDim.x;
+        u32 stride = sizeof(uint4) / sizeof(Step) * lanes_;
+        const u32 kept_stride = sizeof(uint4) / sizeof(KeptStep) * blockDim.x;
         if constexpr (kCountsBytes) {
             asm("" : "+r"(stride));
         }
