@@ -9,16 +9,16 @@ namespace opforge::runtime {
 namespace {
 
 constexpr std::int64_t kOctet = 8;
-constexpr std::int64_t kBatchThreads = 512;  // most of kernels `groups` and `cluster`
+constexpr std::int64_t kBatchThreads = 512;  // most of kernels for aligned tensors
 constexpr std::int64_t kBlockOctets = 2048;  // of a cluster's block
 
 /// Clusters that have all of a group on chip, so that nothing is read a second time; nothing where
-/// none can.
+/// none can, or one block's registers do as well.
 std::optional<QuantizePlan> plan_quantize_cluster(const QuantizeShape& shape,
                                                   const PlanFacts& facts) {
     if (!facts.cluster_launch || !shape.aligned || shape.octet_bytes == 0 ||
         most_threads(facts) < kBatchThreads ||
-        divide_up(shape.group_size, kOctet) <= kMaxBlockChunks ||
+        divide_up(shape.group_size, kOctet) <= shape.batch * kBatchThreads ||
         shape.groups > kMaxGrid / kMaxCluster) {
         return std::nullopt;
     }
@@ -81,9 +81,11 @@ QuantizePlan plan_quantize(const QuantizeShape& shape, const PlanFacts& facts) n
         most = std::min(most, shared_for(1, facts) / shape.shared_bytes_a_thread / 32 * 32);
     }
     const bool batches = shape.aligned && most >= kGroupsThreads;
-    plan.kernel = batches ? QuantizeKernel::groups : QuantizeKernel::any;
     // Several octets a thread share what each thread does for its group.
     const std::int64_t threads = divide_up(octets, batches ? shape.batch : 2);
+    plan.kernel = !batches          ? QuantizeKernel::any
+                  : threads <= most ? QuantizeKernel::groups
+                                    : QuantizeKernel::batches;
     if (threads <= kMaxLanes) {
         // What neighbours load at once should be half a cache line at least.
         const std::int64_t lanes =

@@ -17,19 +17,22 @@ constexpr std::int64_t kHeldChunks = 4;  // of a thread of a team, in registers;
 
 constexpr std::int64_t kRows = 8;     // chunks of a thread where others of its kind take turns
 constexpr std::int64_t kFewRows = 4;  // where groups are too few for the chip
-constexpr std::int64_t kBusyThreads = 1024;  // of a multiprocessor that has enough to do
+// Threads of a multiprocessor that has enough to do. Those that draw share what each does for a
+// group sooner.
+constexpr std::int64_t kBusyThreads = 1024;
+constexpr std::int64_t kBusyDrawingThreads = 512;
 constexpr std::int64_t kSmallThreads = 256;  // of a small block of a cluster
 
 std::int64_t chunks_of(const FakeQuantizeShape& shape) {
     return divide_up_by_power(shape.group_size, chunk_of(shape.element_bytes));
 }
 
-/// Chunks of a thread: `most`, but fewer where a tensor is too small to give every multiprocessor a
-/// thousand threads that way. What a thread does one after the other is then all that is waited
-/// for.
+/// Chunks of a thread: `most`, but fewer where a tensor is too small to keep every multiprocessor
+/// busy that way. What a thread does one after the other is then all that is waited for.
 std::int64_t chunks_a_thread(const FakeQuantizeShape& shape, const PlanFacts& facts,
                              std::int64_t most) {
-    const std::int64_t busy = multiprocessors_of(facts) * kBusyThreads;
+    const std::int64_t busy =
+        multiprocessors_of(facts) * (shape.stochastic ? kBusyDrawingThreads : kBusyThreads);
     if (shape.groups >= most * busy) {
         return most;
     }

@@ -87,7 +87,8 @@ std::string CodesVariant::program() const {
     if (op == Op::dequantize || op == Op::dequantize_experimental) {
         return function();
     }
-    constexpr std::array<const char*, 4> kLaunchings = {"groups", "any", "split", "cluster"};
+    constexpr std::array<const char*, 5> kLaunchings = {"groups", "any", "split", "batches",
+                                                        "cluster"};
     return fmt::format("{}_{}", function(), kLaunchings.at(static_cast<std::size_t>(kernel)));
 }
 
@@ -113,7 +114,7 @@ std::vector<CodesVariant> CodesVariant::all() {
                 for (const bool asymmetric : {false, true}) {
                     for (const QuantizeKernel kernel :
                          {QuantizeKernel::groups, QuantizeKernel::any, QuantizeKernel::split,
-                          QuantizeKernel::cluster}) {
+                          QuantizeKernel::batches, QuantizeKernel::cluster}) {
                         if (has_kernel(op, kernel)) {
                             variants.push_back({.op = op,
                                                 .element = element,

@@ -45,7 +45,7 @@ TEST_CASE("the quantizer's programs are its functions, each in its ways of launc
         for (const std::string type : {"_", "_asym_"}) {
             for (const std::string op : {"quantize", "sr_quantize", "loco_swizzle_quant",
                                          "quantized_reduction", "loco_quantized_reduction"}) {
-                for (const std::string launching : {"_groups", "_any", "_split"}) {
+                for (const std::string launching : {"_groups", "_any", "_split", "_batches"}) {
                     expected.push_back(op + type + element + launching);
                 }
                 if (op.find("reduction") == std::string::npos) {

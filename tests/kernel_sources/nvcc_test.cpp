@@ -46,7 +46,7 @@ std::vector<Program> programs() {
                    {"OPFORGE_STOCHASTIC=0", "OPFORGE_KERNELS=4", "OPFORGE_COUNTED_STORES=0"},
                    {"_cluster"}});
     const std::vector<std::vector<std::string>> codes_kernels = {
-        {"_groups"}, {"_any"}, {"_range", "_apply"}, {"_cluster"}};
+        {"_groups"}, {"_any"}, {"_range", "_apply"}, {"_batches"}, {"_cluster"}};
     for (std::size_t launching = 0; launching < codes_kernels.size(); ++launching) {
         const std::vector<std::string>& kernels = codes_kernels[launching];
         const std::string way = "OPFORGE_KERNELS=" + std::to_string(launching);

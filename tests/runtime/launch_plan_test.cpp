@@ -191,8 +191,10 @@ TEST_CASE("groups of a block's size get a block each", "[runtime]") {
 
 TEST_CASE("tensors that leave multiprocessors idle are shared by more threads", "[runtime]") {
     // One chunk of eight values a thread, up to what a block may have.
-    CHECK(stochastic_plan_of(8192, 128).lanes == 16);
-    CHECK(stochastic_plan_of(8192, 128).keeps == 1);
+    CHECK(stochastic_plan_of(2048, 128).lanes == 16);
+    CHECK(stochastic_plan_of(2048, 128).keeps == 1);
+    CHECK(stochastic_plan_of(8192, 128).lanes == 8);
+    CHECK(stochastic_plan_of(8192, 128).keeps == 2);
     CHECK(stochastic_plan_of(16, 1024).block == 128);
     CHECK(plan_of(16, 4096).block == 512);
     CHECK(plan_of(100, 16384).block == 512);
@@ -217,8 +219,8 @@ TEST_CASE("tensors that leave multiprocessors idle are shared by more threads", 
     CHECK(plan_of(67, 16384).kernel == FakeQuantizeKernel::block);
     CHECK(plan_fake_quantize({16, 16384, 2, true}, kPlain).kernel == FakeQuantizeKernel::block);
     // 1 Mi values of fp32 are twice as many chunks.
-    CHECK(plan_fake_quantize({8192, 128, 4, true, true}, kHopper).lanes == 16);
-    CHECK(plan_fake_quantize({8192, 128, 4, true, true}, kHopper).keeps == 2);
+    CHECK(plan_fake_quantize({8192, 128, 4, true, true}, kHopper).lanes == 8);
+    CHECK(plan_fake_quantize({8192, 128, 4, true, true}, kHopper).keeps == 4);
     // On a chip a tenth the size they are enough.
     PlanFacts small = kHopper;
     small.multiprocessors = 13;
@@ -364,10 +366,15 @@ TEST_CASE("the ops with codes are planned in eights of elements", "[runtime]") {
     CHECK(plan_quantize({512, 131072, 2, 0, true, 64}, kHopper).shared_bytes == 4 * 512 * 64);
     CHECK(plan_quantize({256, 262144, 4, 0, true, 16}, kHopper).block == 512);
     CHECK(plan_quantize({256, 262144, 2, 0, true, 64}, kHopper).kernel != QuantizeKernel::cluster);
-    CHECK(plan_quantize({512, 32768, 4, 0, true, 16}, kHopper).kernel == QuantizeKernel::groups);
+    CHECK(plan_quantize({512, 32768, 4, 0, true, 16}, kHopper).slices == 2);
+    CHECK(plan_quantize({512, 16384, 2, 0, true, 32}, kHopper).kernel == QuantizeKernel::cluster);
+    CHECK(plan_quantize({512, 16384, 4, 0, true, 16}, kHopper).kernel == QuantizeKernel::groups);
     CHECK(plan_quantize({512, 131072, 4, 0, false, 16}, kHopper).kernel == QuantizeKernel::any);
-    CHECK(plan_quantize({512, 131072}, kHopper).kernel == QuantizeKernel::groups);
-    CHECK(plan_quantize({512, 131072, 4, 0, true, 16}, kPlain).kernel == QuantizeKernel::groups);
+    // More than a batch a thread.
+    CHECK(plan_quantize({512, 16384}, kHopper).kernel == QuantizeKernel::groups);
+    CHECK(plan_quantize({512, 16392}, kHopper).kernel == QuantizeKernel::batches);
+    CHECK(plan_quantize({512, 131072}, kHopper).kernel == QuantizeKernel::batches);
+    CHECK(plan_quantize({512, 131072, 4, 0, true, 16}, kPlain).kernel == QuantizeKernel::batches);
     // Records of empty groups are written.
     CHECK(plan_quantize({5, 0, 4, 0, false}, kHopper).grid >= 1);
 

@@ -45,6 +45,11 @@ Op op_of(const CodesVariant& variant) {
     return Op::dequantize_int4;
 }
 
+bool is_reduction(const CodesVariant& variant) {
+    return variant.op == CodesVariant::Op::quantized_reduction ||
+           variant.op == CodesVariant::Op::loco_quantized_reduction;
+}
+
 // The program that the case needs on a device.
 CodesVariant variant_of(const OpsCase& of, const runtime::PlanFacts& facts) {
     CodesVariant variant;
@@ -75,14 +80,17 @@ CodesVariant variant_of(const OpsCase& of, const runtime::PlanFacts& facts) {
     if (!of.decodes()) {
         const std::int64_t groups = of.reduces() ? of.out_groups : of.groups;
         const std::int64_t group_size = of.out_elements() / groups;
-        const std::int64_t whole = of.reduces() ? 32 : 8;
+        const int batch =
+            of.element == oracle::Element::fp32 || of.op == Op::loco_quantized_reduction ? 2 : 4;
+        const std::int64_t whole = of.reduces() ? 8 * batch : 8;
         const bool aligned = std::none_of(std::begin(kAllRoles), std::end(kAllRoles),
                                           [&](Role role) { return of.skew[role] != 0; }) &&
                              group_size % whole == 0 && of.group_size % whole == 0 &&
                              (!of.stochastic || draws_whole_counters(of.random, of.elements()));
         const int octet_bytes = of.reduces() ? 0 : 16;
         variant.kernel =
-            runtime::plan_quantize({groups, group_size, 4, 0, aligned, octet_bytes}, facts).kernel;
+            runtime::plan_quantize({groups, group_size, batch, 0, aligned, octet_bytes}, facts)
+                .kernel;
     }
     return variant;
 }
@@ -94,13 +102,18 @@ std::vector<OpsCase> sanitizer_cases() {
     for (const CodesVariant& variant : CodesVariant::all()) {
         using runtime::QuantizeKernel;
         const bool cluster = variant.kernel == QuantizeKernel::cluster;
-        const bool batches = cluster || variant.kernel == QuantizeKernel::groups;
+        const bool many = variant.kernel == QuantizeKernel::batches;
+        const bool batches = cluster || many || variant.kernel == QuantizeKernel::groups;
         const std::int64_t sizes[] = {6, 66, 130, 1002, 1026, 4100};
         const std::int64_t aligned_sizes[] = {32, 96, 160, 1056, 2080, 8160};
-        // Of one batch a thread, and more.
+        // A sum's groups are twice as large as these.
+        const std::int64_t halves = is_reduction(variant) ? 2 : 1;
+        const std::int64_t many_sizes[] = {16448 / halves, 32704 / halves};
+        // A block's slice in one piece, and in several.
         const std::int64_t cluster_sizes[] = {33120, 131040};
         const std::int64_t size = variant.kernel == QuantizeKernel::split ? 40002
                                   : cluster ? cluster_sizes[number % 2]
+                                  : many    ? many_sizes[number % 2]
                                   : batches ? aligned_sizes[number % 6]
                                             : sizes[number % 6];
         OpsCase of = ops_case(op_of(variant), 0, size);
@@ -358,19 +371,22 @@ TEST_CASE("the GPU poisons the groups with codes that the host poisons",
     CHECK(batches.failures() == 0);
 }
 
-TEST_CASE("the sanitizer's cases reach every program with codes and are at most 135", "[runtime]") {
+TEST_CASE("the sanitizer's cases reach every program with codes and are at most 165", "[runtime]") {
     const std::vector<OpsCase> cases = sanitizer_cases();
-    CHECK(cases.size() <= 135);
-    // Small and large chips, whose plans differ.
+    CHECK(cases.size() <= 165);
+    // Small and large chips, whose plans differ. What clusters do with the largest groups, others
+    // do in batches.
     for (const int multiprocessors : {20, 132}) {
         std::set<std::size_t> reached;
-        for (const OpsCase& of : cases) {
-            reached.insert(variant_of(of, {.multiprocessors = multiprocessors,
-                                           .max_threads_per_block = 1024,
-                                           .shared_bytes_per_block = 232448,
-                                           .shared_bytes_per_multiprocessor = 233472,
-                                           .cluster_launch = true})
-                               .index());
+        for (const bool clusters : {false, true}) {
+            for (const OpsCase& of : cases) {
+                reached.insert(variant_of(of, {.multiprocessors = multiprocessors,
+                                               .max_threads_per_block = 1024,
+                                               .shared_bytes_per_block = 232448,
+                                               .shared_bytes_per_multiprocessor = 233472,
+                                               .cluster_launch = clusters})
+                                   .index());
+            }
         }
         CHECK(reached.size() == CodesVariant::all().size());
     }

@@ -14,39 +14,90 @@ struct PackedCodes {
     u32 high;  // of eight codes of 8 bits
 };
 
-/// The lowest bytes of four words, the first in the lowest bits.
-OPFORGE_DEVICE u32 gather_bytes(u32 a, u32 b, u32 c, u32 d) {
-    return __byte_perm(__byte_perm(a, b, 0x0040), __byte_perm(c, d, 0x0040), 0x5410);
-}
-
-/// The bits of `a` where `mask` has ones, else those of `b`.
-OPFORGE_DEVICE u32 select_bits(u32 mask, u32 a, u32 b) {
-    return (a & mask) | (b & ~mask);
-}
-
-/// Of `code` the lowest `bits` bits count, a two's complement number.
-OPFORGE_DEVICE PackedCodes pack(const u32 (&code)[8], u32 bits) {
-    if (bits == 8) {
-        return {gather_bytes(code[0], code[1], code[2], code[3]),
-                gather_bytes(code[4], code[5], code[6], code[7])};
+/// The integers `first` and `second` as the lowest codes, `first` in the lower bits, saturating at
+/// 0 and at the largest code; those of `above` follow.
+template <u32 kBits>
+OPFORGE_DEVICE u32 saturate_below(u32 above, u32 first, u32 second) {
+    u32 packed;
+    if constexpr (kBits == 8) {
+        asm("cvt.pack.sat.u8.s32.b32 %0, %1, %2, %3;"
+            : "=r"(packed)
+            : "r"(second), "r"(first), "r"(above));
+    } else if constexpr (kBits == 4) {
+        asm("cvt.pack.sat.u4.s32.b32 %0, %1, %2, %3;"
+            : "=r"(packed)
+            : "r"(second), "r"(first), "r"(above));
+    } else {
+        asm("cvt.pack.sat.u2.s32.b32 %0, %1, %2, %3;"
+            : "=r"(packed)
+            : "r"(second), "r"(first), "r"(above));
     }
-    u32 part[4];  // two codes, or four, in the lowest byte
-    if (bits == 4) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            part[i] = select_bits(0xf0u, code[2 * i] << 4, code[2 * i + 1]);
+    return packed;
+}
+
+/// A width as template argument that says: that of the launch, whichever it is.
+constexpr u32 kAnyBits = 0;
+
+/// Eight positions among the codes of a group, as codes: rounded to nearest, ties to even, and
+/// saturating. Of a poisoned group: 0, whatever the positions are, NaN too.
+class CodePacker {
+public:
+    OPFORGE_DEVICE CodePacker(u32 bits, bool poisoned)
+        : bits_(bits), keep_(poisoned ? 0u : 0xffffffffu) {
+        asm("" : "+r"(keep_));  // one instruction less an octet than a choice
+    }
+    template <u32 kBits>
+    OPFORGE_DEVICE PackedCodes pack(const float (&position)[8]) const {
+        if constexpr (kBits == kAnyBits) {
+            return bits_ == 8   ? pack<8>(position)
+                   : bits_ == 4 ? pack<4>(position)
+                                : pack<2>(position);
+        } else {
+            u32 code[8];
+            round<kBits>(position, code);
+            return {word<kBits>(code) & keep_, kBits == 8 ? word<kBits>(code + 4) & keep_ : 0};
         }
-        return {gather_bytes(part[0], part[1], part[2], part[3]), 0};
     }
+
+private:
+    /// As integers, with half the range added, so that no code is negative.
+    template <u32 kBits>
+    static OPFORGE_DEVICE void round(const float (&position)[8], u32 (&code)[8]) {
+        // Times 2^-149, the least subnormal number, a position is rounded as it should be, and its
+        // bits are an integer. What is beyond the subnormal numbers, or negative, is so as an
+        // integer, too.
+        const float half = __uint_as_float(1u << (kBits - 1));
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        part[i] = select_bits(0xcu, code[2 * i] << 2, code[2 * i + 1]);
+        for (int i = 0; i < 8; ++i) {
+            code[i] = __float_as_uint(__fmaf_rn(position[i], 0x1p-149f, half));
+        }
     }
-    return {__byte_perm(select_bits(0xf0u, part[0] << 4, part[1]),
-                        select_bits(0xf0u, part[2] << 4, part[3]), 0x0040) &
-                0xffffu,
-            0};
-}
+    /// Four codes of 8 bits, or eight, the first of each byte in its upper bits. One bit flipped,
+    /// codes are two's complement numbers.
+    template <u32 kBits>
+    static OPFORGE_DEVICE u32 word(const u32* code) {
+        u32 all = 0;
+        if constexpr (kBits == 8) {
+            all = saturate_below<8>(saturate_below<8>(all, code[2], code[3]), code[0], code[1]);
+            return all ^ 0x80808080u;
+        } else if constexpr (kBits == 4) {
+#pragma unroll
+            for (int i = 6; i >= 0; i -= 2) {
+                all = saturate_below<4>(all, code[i + 1], code[i]);
+            }
+            return all ^ 0x88888888u;
+        } else {
+#pragma unroll
+            for (int i = 4; i >= 0; i -= 4) {
+                all = saturate_below<2>(all, code[i + 1], code[i]);
+                all = saturate_below<2>(all, code[i + 3], code[i + 2]);
+            }
+            return all ^ 0xaaaau;
+        }
+    }
+    u32 bits_;
+    u32 keep_;
+};
 
 /// Of eight codes. `aligned`: all eight are there, at a boundary of their own size.
 OPFORGE_DEVICE void store_codes(unsigned char* to, PackedCodes packed, u32 bits, u32 count,

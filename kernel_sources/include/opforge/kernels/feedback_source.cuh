@@ -18,6 +18,7 @@ struct FeedbackSource {
     };
     static constexpr u32 kBlocks = 2;
     static constexpr bool kFeedback = true;
+    static constexpr bool kTwoBits = false;
     static constexpr int kRun = Source::kRun;
     static constexpr int kBatch = Source::kBatch;
     static constexpr u32 kVectors = Source::kVectors + Octet<Format>::kWords / 4;
@@ -29,6 +30,11 @@ struct FeedbackSource {
             : source_(arguments, group, out, first), arguments_(arguments),
               error_(error_at(arguments, out, 8 * static_cast<i64>(first))) {}
 
+        OPFORGE_DEVICE void settle() {
+            source_.settle();
+            asm("" : "+l"(error_));
+            __builtin_assume(__isGlobal(error_));
+        }
         OPFORGE_DEVICE void load(const BatchPlace& place, Loaded (&loaded)[kBatch]) const {
 #pragma unroll
             for (u32 i = 0; i < kBatch; ++i) {

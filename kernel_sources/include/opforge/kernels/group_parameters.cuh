@@ -5,6 +5,7 @@
 #include "opforge/kernels/codes.cuh"
 #include "opforge/kernels/element.cuh"
 #include "opforge/kernels/range.cuh"
+#include "opforge/kernels/reciprocal.cuh"
 #include "opforge/kernels/rounding.cuh"
 #include "opforge/kernels/types.cuh"
 
@@ -22,28 +23,34 @@ struct CodeBounds {
         low = poisoned ? 0.0f : -half;
         high = poisoned ? 0.0f : half - 1.0f;
     }
-    /// The code of a scaled value, saturating. What is clamped before it is rounded is small enough
+    /// A position among the codes, saturating. What is clamped before it is rounded is small enough
     /// for rounding.cuh, and the bounds are integral, so that the order makes no difference. A
     /// poisoned group's positions are 0 or NaN, as its scale is.
-    OPFORGE_DEVICE float nearest(float v) const {
+    OPFORGE_DEVICE float saturate(float v) const {
         return Parameters::kMayBeFarBelow ? clamp(v, low, high) : fminf(v, high);
-    }
-    /// A bound has no fraction that a draw could take beyond it.
-    OPFORGE_DEVICE float stochastic(float v, float draw) const {
-        return round_stochastic(clamp(v, low, high), draw);
     }
 };
 
-/// A group's factor from values to codes. Where it is infinite (a range below 2^-120), it takes
-/// zero to zero and all else beyond every bound. Element: of the values.
+/// A group's factor from values to codes, and its reciprocal. Where the factor is infinite (a range
+/// below 2^-120), it takes zero to zero and all else beyond every bound. Element: of the values.
 template <class Element>
 class CodeScale {
 public:
-    OPFORGE_DEVICE explicit CodeScale(float scale) : scale_(scale) {}
+    /// levels / width, or 1 where that is 0. `levels`: a power of two.
+    OPFORGE_DEVICE CodeScale(float levels, float width) {
+        // Times a power of two, a reciprocal is as exact as a quotient.
+        if (Element::kScalesAreFinite || (width >= 0x1p-100f && width <= 0x1p100f)) {
+            scale_ = width == 0.0f ? 1.0f : levels * reciprocal(width);
+            step_ = reciprocal(scale_);
+        } else {
+            scale_ = width == 0.0f ? 1.0f : levels / width;
+            step_ = 1.0f / scale_;
+        }
+    }
 
     /// Of values that are centred. `most`: the largest code.
     OPFORGE_DEVICE void apply(float (&values)[8], float most) const {
-        const bool infinite = is_infinite();
+        const bool infinite = !Element::kScalesAreFinite && scale_ > 3.402823466e+38f;
         const float factor = infinite ? 0x1p30f : scale_;
         if (infinite) {
             // The least magnitude, 2^-149, becomes 2^-23, which is 128 once scaled.
@@ -60,14 +67,12 @@ public:
     }
     /// 1 / scale.
     OPFORGE_DEVICE float step() const {
-        return 1.0f / scale_;
+        return step_;
     }
 
 private:
-    OPFORGE_DEVICE bool is_infinite() const {
-        return !Element::kScalesAreFinite && scale_ > 3.402823466e+38f;
-    }
     float scale_;
+    float step_;
 };
 
 /// A poisoned group has a NaN step, which makes every decoded value NaN. Element: the format of the
@@ -92,7 +97,7 @@ struct SymmetricParameters {
 
 private:
     OPFORGE_DEVICE SymmetricParameters(float twice, float levels, bool)
-        : scale(twice == 0.0f ? 1.0f : levels / twice), poisoned(!is_finite(twice)) {
+        : scale(levels, twice), poisoned(!is_finite(twice)) {
         step = poisoned ? quiet_nan() : scale.step();
     }
 };
@@ -128,7 +133,7 @@ struct AsymmetricParameters {
 
 private:
     OPFORGE_DEVICE AsymmetricParameters(float low, float high, float levels)
-        : scale(high == low ? 1.0f : levels / (high - low)) {
+        : scale(levels, high - low) {
         const float sum = high + low;
         poisoned = !is_finite(high - low) || !is_finite(sum);
         step = poisoned ? quiet_nan() : scale.step();

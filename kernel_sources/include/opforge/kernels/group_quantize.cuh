@@ -7,8 +7,10 @@
 //   kBlocks     blocks of 512 threads that should be resident at once, as far as registers allow
 //   Share       of one thread in an aligned group, from octet `first` of it on:
 //     Share(arguments, group, out, first)  of a group that is written as group `out`
+//     settle()                             addresses stay in registers, are not computed again
 //     load(place, Loaded (&)[kBatch])      what is not there stays as it was, or is anything
 //   load_any(arguments, group, out, place, count)   eight values of any group
+//   kTwoBits    whether codes may have 2 bits: else 8 or 4
 //   kFeedback   whether something is left to do once codes are known:
 //     Share::keep(place, number of the octet, loaded, decoded)
 //     keep_any(arguments, out, place, count, loaded, decoded)
@@ -43,27 +45,33 @@ OPFORGE_DEVICE Index output_group(Index group, const kernels::SwizzleArguments& 
            (group - chunk * contiguous);
 }
 
-/// The codes of an octet, in the lowest bits of each word; see rounding.cuh. `draws`: of stochastic
-/// rounding.
-template <bool kStochastic, class Element, class Parameters>
-OPFORGE_DEVICE void encode_octet(const Octet<Element>& octet, const Parameters& by,
+/// An octet's positions among the codes. `bounds`: where their decoded values are needed, too, else
+/// pack() saturates. `draws`: of stochastic rounding, which makes positions integral.
+template <bool kStochastic, bool kFeedback, class Element, class Parameters>
+OPFORGE_DEVICE void locate_octet(const Octet<Element>& octet, const Parameters& by,
                                  const CodeBounds<Parameters>& bounds, const float (&draws)[8],
-                                 u32 (&code)[8]) {
-    float values[8];
-    octet.widen(values);
-    by.locate(values, bounds.high);
+                                 float (&position)[8]) {
+    octet.widen(position);
+    constexpr float kMost = 127.0f;  // of any width
+    by.locate(position, kFeedback ? bounds.high : kMost);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-        code[i] = rounded_bits(kStochastic ? bounds.stochastic(values[i], draws[i])
-                                           : bounds.nearest(values[i]));
+        if (kStochastic) {
+            position[i] = round_stochastic(position[i], draws[i]);
+        }
+        if (kFeedback) {
+            position[i] = bounds.saturate(position[i]);
+        }
     }
 }
 
+/// Of positions within the bounds.
 template <class Parameters>
-OPFORGE_DEVICE void decode_octet(const u32 (&code)[8], const Parameters& by, float (&decoded)[8]) {
+OPFORGE_DEVICE void decode_octet(const float (&position)[8], const Parameters& by,
+                                 float (&decoded)[8]) {
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-        decoded[i] = by.decode(rounded_value(code[i]));
+        decoded[i] = by.decode(round_half_even(position[i]));
     }
 }
 

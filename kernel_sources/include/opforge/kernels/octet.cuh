@@ -89,7 +89,16 @@ OPFORGE_DEVICE void store_octet(typename Element::Raw* to, const Octet<Element>&
             chunk.word[i] = octet.word[part * Part::kWords + i];
         }
         const u32 first = static_cast<u32>(part * Part::kCount);
-        store_chunk<Element>(to + first, chunk, first < count ? count - first : 0, aligned);
+        if (aligned) {
+            // A plain store of a vector may become four of a word.
+            asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};"
+                         :
+                         : "l"(to + first), "r"(chunk.word[0]), "r"(chunk.word[1]),
+                           "r"(chunk.word[2]), "r"(chunk.word[3])
+                         : "memory");
+        } else {
+            store_chunk<Element>(to + first, chunk, first < count ? count - first : 0, false);
+        }
     }
 }
 

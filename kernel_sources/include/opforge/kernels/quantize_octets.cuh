@@ -19,7 +19,7 @@ struct OctetQuantizer {
     /// The share of one of `lanes` threads in a slice's range.
     static OPFORGE_DEVICE Range measure(const QuantizeArguments& arguments, const GroupSlice& slice,
                                         i64 out, u32 lane, u32 lanes) {
-        typename Range::Collector collector;
+        auto collector = Range::Collector::of_sums();
 #pragma unroll 1
         for (i64 place = slice.begin + 8 * lane; place < slice.end; place += 8 * lanes) {
             const Loaded loaded = Source::load_any(arguments, slice.group, out, place,
@@ -34,6 +34,7 @@ struct OctetQuantizer {
         const u32 bits = arguments.bits;
         const bool aligned = arguments.launch.aligned != 0;
         const CodeBounds<Parameters> bounds(bits, by.poisoned);
+        const CodePacker packer(bits, by.poisoned);
         const Random<kStochastic> random(arguments.random);
         const i64 group_size = arguments.launch.group_size;
         // A group fills whole bytes, and so does an octet.
@@ -43,13 +44,15 @@ struct OctetQuantizer {
             const u32 count = count_from(place, slice.end, 8);
             const Loaded loaded = Source::load_any(arguments, slice.group, out, place, count);
             float draws[8] = {};
-            u32 code[8];
+            float position[8];
             random.draw_at(slice.group * group_size + place, draws);
-            encode_octet<kStochastic>(loaded.values, by, bounds, draws, code);
-            store_codes(codes + place / 8 * bits, pack(code, bits), bits, count, aligned);
+            locate_octet<kStochastic, Source::kFeedback>(loaded.values, by, bounds, draws,
+                                                         position);
+            store_codes(codes + place / 8 * bits, packer.template pack<kAnyBits>(position), bits,
+                        count, aligned);
             if constexpr (Source::kFeedback) {
                 float decoded[8];
-                decode_octet(code, by, decoded);
+                decode_octet(position, by, decoded);
                 Source::keep_any(arguments, out, place, count, loaded, decoded);
             }
         }

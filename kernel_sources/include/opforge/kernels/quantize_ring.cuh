@@ -74,7 +74,7 @@ private:
     }
 
     OPFORGE_DEVICE Range measure_first(const Share& share) const {
-        typename Range::Collector collector;
+        auto collector = Range::Collector::of_sums();
         uint4* own = own_;
 #pragma unroll 1
         for (u32 place = 0; place < left_; place += kBatch * blockDim.x) {
@@ -106,7 +106,7 @@ private:
 
     /// What encode() has asked for.
     OPFORGE_DEVICE Range measure_next() const {
-        typename Range::Collector collector;
+        auto collector = Range::Collector::of_sums();
         measure_stage<1>(collector);
         measure_stage<2>(collector);
         measure_stage<3>(collector);
@@ -130,7 +130,21 @@ private:
     /// `more`: whether there is another group, of which `next` is the thread's share.
     OPFORGE_DEVICE void encode(u32 group, const Parameters& by, bool more,
                                const Share& next) const {
-        const u32 bits = arguments_.bits;
+        // What rounds at random is too long to be there for each width.
+        if constexpr (kStochastic) {
+            encode_width<kAnyBits>(group, by, arguments_.bits, more, next);
+        } else if (arguments_.bits == 8) {
+            encode_width<8>(group, by, 8, more, next);
+        } else if (!Source::kTwoBits || arguments_.bits == 4) {
+            encode_width<4>(group, by, 4, more, next);
+        } else {
+            encode_width<2>(group, by, 2, more, next);
+        }
+    }
+
+    template <u32 kBits>
+    OPFORGE_DEVICE void encode_width(u32 group, const Parameters& by, u32 bits, bool more,
+                                     const Share& next) const {
         const u32 out = output_group(group, arguments_.swizzle);
         const i64 of_group = arguments_.launch.group_size / 8;
         if (first_ == 0) {
@@ -142,6 +156,7 @@ private:
         auto draws = scheduled_draws<kStochastic>(
             arguments_.random, 8 * (static_cast<i64>(group) * of_group + first_));
         const CodeBounds<Parameters> bounds(bits, by.poisoned);
+        const CodePacker packer(bits, by.poisoned);
         [[maybe_unused]] const Share share = share_of(group);
         uint4* own = own_;
         u32 place = 0;
@@ -152,15 +167,16 @@ private:
             for (; place < end; place += blockDim.x) {
                 const Loaded octet = kept(own);
                 float drawn[8] = {};
-                u32 code[8];
+                float position[8];
                 draws.draw(drawn);
-                encode_octet<kStochastic>(octet.values, by, bounds, drawn, code);
+                locate_octet<kStochastic, Source::kFeedback>(octet.values, by, bounds, drawn,
+                                                             position);
                 if constexpr (Source::kFeedback) {
                     float decoded[8];
-                    decode_octet(code, by, decoded);
-                    share.keep(BatchPlace{place, 0, left_}, 0, octet, decoded);
+                    decode_octet(position, by, decoded);
+                    share.keep(BatchPlace{place, 0, left_, left_}, 0, octet, decoded);
                 }
-                const PackedCodes packed[1] = {pack(code, bits)};
+                const PackedCodes packed[1] = {packer.template pack<kBits>(position)};
                 store_run(codes, packed, bits);
                 if (more) {
 #pragma unroll

@@ -50,6 +50,13 @@ struct MagnitudeRange {
     /// A thread's share.
     struct Collector {
         u32 most = 0;
+        /// For words that may have been added up: ptxas 13.0 takes the larger magnitude of zero and
+        /// of a sum for the sum where it is above zero, else zero. Of -0 it does not.
+        static OPFORGE_DEVICE Collector of_sums() {
+            Collector collector;
+            collector.most = splat<Element>(Element::kSign);
+            return collector;
+        }
         OPFORGE_DEVICE void include_word(u32 word) {
             most = WordOrder<Element>::larger_magnitude(most, word);
         }
@@ -102,6 +109,7 @@ struct ExtremaRange {
     struct Collector {
         u32 least = splat<Element>(Element::kInfinity);
         u32 most = splat<Element>(Element::kInfinity | Element::kSign);
+        static OPFORGE_DEVICE Collector of_sums() { return {}; }
         OPFORGE_DEVICE void include_word(u32 word) {
             least = WordOrder<Element>::smaller(least, word);
             most = WordOrder<Element>::larger(most, word);

@@ -12,14 +12,6 @@ OPFORGE_DEVICE float round_half_even(float v) {
     return (v + kShift) - kShift;
 }
 
-/// As round_half_even, left in the bits: the lowest 22 are the integer, in two's complement.
-OPFORGE_DEVICE u32 rounded_bits(float v) {
-    return __float_as_uint(v + 12582912.0f);
-}
-OPFORGE_DEVICE float rounded_value(u32 bits) {
-    return __uint_as_float(bits) - 12582912.0f;
-}
-
 /// Ties away from zero, for v >= 0. Cut off after adding a half: both additions round toward zero,
 /// so that what is below a tie stays below the next integer.
 OPFORGE_DEVICE float round_half_up(float v) {

@@ -21,6 +21,7 @@ struct SumSource {
     };
     static constexpr u32 kBlocks = 2;
     static constexpr bool kFeedback = false;
+    static constexpr bool kTwoBits = false;
     static constexpr int kRun = kOctets;
     static constexpr int kBatch = kOctets;
     static constexpr u32 kVectors = 0;  // nothing that memory has
@@ -31,6 +32,7 @@ struct SumSource {
             : from_(arguments.reduction), bits_(arguments.bits),
               start_(static_cast<u32>(group * (arguments.launch.group_size / 8)) + first) {}
 
+        OPFORGE_DEVICE void settle() {}
         /// Every run lies within one record.
         OPFORGE_DEVICE void load(const BatchPlace& place, Loaded (&loaded)[kBatch]) const {
             if (!place.has(0)) {

@@ -16,6 +16,7 @@ struct TensorSource {
     };
     static constexpr u32 kBlocks = 3;
     static constexpr bool kFeedback = false;
+    static constexpr bool kTwoBits = true;
     static constexpr int kRun = 1;
     static constexpr int kBatch = 2 * Element::kPerWord;  // 64 bytes a thread
     static constexpr u32 kVectors = Octet<Element>::kWords / 4;
@@ -24,6 +25,10 @@ struct TensorSource {
     public:
         OPFORGE_DEVICE Share(const kernels::QuantizeArguments& arguments, i64 group, i64, u32 first)
             : from_(values_at(arguments, group, 8 * static_cast<i64>(first))) {}
+        OPFORGE_DEVICE void settle() {
+            asm("" : "+l"(from_));
+            __builtin_assume(__isGlobal(from_));
+        }
         OPFORGE_DEVICE void load(const BatchPlace& place, Loaded (&loaded)[kBatch]) const {
 #pragma unroll
             for (u32 i = 0; i < kBatch; ++i) {

@@ -72,9 +72,9 @@ plan_fake_quantize_split(const FakeQuantizeShape& shape, const PlanFacts& facts)
 struct QuantizeShape {
     std::int64_t groups = 0;
     std::int64_t group_size = 0;
-    int batch = 4;                  // octets that a thread of kernel `groups` has under way at once
-    int shared_bytes_a_thread = 0;  // of kernel `groups`, dynamic
-    bool aligned = true;            // whether kernels `groups` and `cluster` can do it
+    int batch = 4;                  // octets that a thread of kernel `groups` has at most
+    int shared_bytes_a_thread = 0;  // of kernels `groups` and `batches`, dynamic
+    bool aligned = true;            // whether kernels `groups`, `batches` and `cluster` can do it
     int octet_bytes = 0;  // what kernel `cluster` keeps of eight elements; 0: there is none
 };
 
@@ -82,6 +82,7 @@ enum class QuantizeKernel : std::uint8_t {
     groups,   // a few lanes of a warp for each group, many groups a block; or a block
     any,      // the same, of tensors that are not aligned
     split,    // two launches: ranges of slices, then the slices
+    batches,  // as groups, of groups that are too large for their threads' registers
     cluster,  // clusters that go from group to group, a slice a block
 };
 
@@ -93,7 +94,7 @@ struct QuantizePlan {
     std::int64_t slices = 1;      // a group; cluster: blocks
     std::int64_t slice_size = 0;  // split, cluster: elements, a multiple of 64 but for the last
     std::uint64_t workspace_bytes = 0;  // split: one range a slice
-    std::uint32_t shared_bytes = 0;     // groups, cluster: dynamic
+    std::uint32_t shared_bytes = 0;     // groups, batches, cluster: dynamic
     friend bool operator==(const QuantizePlan&, const QuantizePlan&) = default;
 };
 /// Empty groups are launched too: their records are written.

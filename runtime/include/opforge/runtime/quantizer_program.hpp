@@ -68,13 +68,13 @@ struct OPFORGE_API CodesVariant {
     QuantizeKernel kernel = QuantizeKernel::groups;  // not of the dequantizers
 
     static constexpr std::size_t kFirst = FakeQuantizeVariant::kCount;
-    static constexpr std::size_t kCount = 288;  // places, not all of them taken
+    static constexpr std::size_t kCount = 360;  // places, not all of them taken
     [[nodiscard]] std::size_t index() const noexcept {
         return (((static_cast<std::size_t>(op) * 3 + static_cast<std::size_t>(element)) * 2 +
                  (stochastic ? 1U : 0U)) *
                     2 +
                 (asymmetric ? 1U : 0U)) *
-                   4 +
+                   5 +
                static_cast<std::size_t>(kernel);
     }
     /// "sr_quantize_asym_fp16", "dequantize_bf16", "dequantize_experimental"
@@ -82,7 +82,7 @@ struct OPFORGE_API CodesVariant {
     /// As of FakeQuantizeVariant.
     [[nodiscard]] bool keeps_in_shared_memory() const noexcept {
         return kernel == QuantizeKernel::cluster ||
-               (kernel == QuantizeKernel::groups &&
+               ((kernel == QuantizeKernel::groups || kernel == QuantizeKernel::batches) &&
                 (op == Op::quantized_reduction || op == Op::loco_quantized_reduction));
     }
     /// "sr_quantize_asym_fp16_groups"; a dequantizer's is its function.
