@@ -219,6 +219,9 @@ TEST_CASE("tensors that leave multiprocessors idle are shared by more threads", 
     CHECK(plan_of(67, 16384).kernel == FakeQuantizeKernel::block);
     CHECK(plan_fake_quantize({16, 16384, 2, true}, kPlain).kernel == FakeQuantizeKernel::block);
     // 1 Mi values of fp32 are twice as many chunks.
+    CHECK(plan_fake_quantize({1 << 20, 32, 4, true, true}, kHopper).lanes == 4);
+    CHECK(plan_fake_quantize({1 << 20, 32, 4, true, true}, kHopper).keeps == 2);
+    CHECK(plan_fake_quantize({1 << 20, 16, 4, true, true}, kHopper).lanes == 2);
     CHECK(plan_fake_quantize({8192, 128, 4, true, true}, kHopper).lanes == 8);
     CHECK(plan_fake_quantize({8192, 128, 4, true, true}, kHopper).keeps == 4);
     // On a chip a tenth the size they are enough.

@@ -40,7 +40,6 @@ constexpr bool kCapsWords = false;
 /// every output is NaN.
 struct GroupCodec {
 #if OPFORGE_ASYMMETRIC
-    static constexpr float kUnit = 1.0f;
     float step;
     float inverse;
     float low;
@@ -69,10 +68,6 @@ struct GroupCodec {
         return __fmaf_rn(q, step, low);
     }
 #else
-    // Codes are in units of this. Positions of fp16 are far from the ends of float's range, so that
-    // 2^24 times each is exact.
-    static constexpr bool kScaled = kStochastic && Element::kScalesAreFinite;
-    static constexpr float kUnit = kScaled ? 0x1p24f : 1.0f;
     float scale;
     float inverse;
 
@@ -82,8 +77,7 @@ struct GroupCodec {
         // half the code of a division, and the result is far from the ends of the range of double.
         scale = static_cast<float>(static_cast<double>(arguments.levels) *
                                    __drcp_rn(static_cast<double>(width) + 1e-5));
-        inverse = 1.0f / scale / kUnit;
-        scale *= kUnit;
+        inverse = 1.0f / scale;
         if (!is_finite(width)) {
             inverse = quiet_nan();
         }
@@ -95,7 +89,7 @@ struct GroupCodec {
         return round_half_even(v);
     }
     OPFORGE_DEVICE float stochastic(float v, float draw) const {
-        return kScaled ? round_stochastic_scaled(v, draw) : round_stochastic(v, draw);
+        return round_stochastic(v, draw);
     }
     OPFORGE_DEVICE float decode(float q) const {
         return q * inverse;
@@ -116,8 +110,7 @@ OPFORGE_DEVICE Elements apply_chunk(const Elements& in, const GroupCodec& codec,
     constexpr int kEach = Element::kPerWord;
     float draws[kCount] = {};
     random.draw(draws);
-    const float code_max = arguments.code_max * GroupCodec::kUnit;
-    const float most = codec.decode(code_max);
+    const float most = codec.decode(arguments.code_max);
     Elements out;
 #pragma unroll
     for (int i = 0; i < Elements::kWords; ++i) {
@@ -127,7 +120,7 @@ OPFORGE_DEVICE Elements apply_chunk(const Elements& in, const GroupCodec& codec,
         for (int k = 0; k < kEach; ++k) {
             float code = codec.code(values[k], draws[i * kEach + k]);
             if (kCaps && !kCapsWords) {
-                code = fminf(code, code_max);
+                code = fminf(code, arguments.code_max);
             }
             values[k] = codec.decode(code);
         }

@@ -50,9 +50,10 @@ OPFORGE_DEVICE PhiloxWords philox(Keys keys, u64 counter) {
 
 constexpr u64 kPhiloxCounters = ~0ull >> 2;  // indices wrap at 2^64, so counters wrap at 2^62
 
-/// A number uniform in [0, 1), times 2^24: the word's upper 24 bits, exact in float.
+/// A number uniform in [0, 1), times 2^-125: the word's upper 24 bits are the bits of that float,
+/// with no conversion (up to 2^24, a float's bits count the least subnormal number).
 OPFORGE_DEVICE float draw_of(u32 word) {
-    return static_cast<float>(word >> 8);
+    return __uint_as_float(word >> 8);
 }
 
 /// The numbers of a run of elements, whose first index is a multiple of four, of a launch that is

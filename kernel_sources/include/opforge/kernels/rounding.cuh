@@ -20,29 +20,21 @@ OPFORGE_DEVICE float round_half_up(float v) {
 }
 
 /// v or its upper neighbour on the integer grid, the latter where a number uniform in [0, 1) is
-/// below v - floor(v). `draw` is that number times 2^24, an integer. By additions alone, which run
+/// below v - floor(v). `draw` is that number times 2^-125. By additions alone, which run
 /// at twice the rate of comparisons and selections: what the number leaves of the fraction is above
 /// zero, or at most zero and above -1, so rounding it up on the integer grid adds one or nothing.
 OPFORGE_DEVICE float round_stochastic(float v, float draw) {
     constexpr float kShift = 12582912.0f;
     const float shifted = __fadd_rd(v, kShift);
     const float fraction = v - (shifted - kShift);
-    return __fadd_ru(shifted, __fmaf_rn(draw, -0x1p-24f, fraction)) - kShift;
-}
-
-/// As round_stochastic, where v and the result are times 2^24, as `draw` is: one instruction less.
-/// v must be exactly 2^24 times a float.
-OPFORGE_DEVICE float round_stochastic_scaled(float v, float draw) {
-    constexpr float kShift = 12582912.0f * 0x1p24f;
-    const float floor = __fadd_rd(v, kShift) - kShift;
-    return draw < v - floor ? floor + 0x1p24f : floor;
+    return __fadd_ru(shifted, __fmaf_rn(draw, -0x1p125f, fraction)) - kShift;
 }
 
 /// As round_stochastic, for v >= 0, where v - floor(v) is exact: then the two roundings are one.
 OPFORGE_DEVICE float round_stochastic_up(float v, float draw) {
     constexpr float kShift = 12582912.0f;
     float left;
-    asm("fma.rp.f32 %0, %1, %2, %3;" : "=f"(left) : "f"(draw), "f"(-0x1p-24f), "f"(v));
+    asm("fma.rp.f32 %0, %1, %2, %3;" : "=f"(left) : "f"(draw), "f"(-0x1p125f), "f"(v));
     return __fadd_ru(left, kShift) - kShift;
 }
 
