@@ -12,6 +12,10 @@ constexpr std::int64_t kOctet = 8;
 constexpr std::int64_t kBatchThreads = 512;  // most of kernels for aligned tensors
 constexpr std::int64_t kBlockOctets = 2048;  // of a cluster's block
 
+// Of the dequantizers; chunks of a thread, enough loads under way.
+constexpr std::int64_t kDecodeThreads = 256;
+constexpr std::int64_t kDecodeChunks = 4;
+
 /// Clusters that have all of a group on chip, so that nothing is read a second time; nothing where
 /// none can, or one block's registers do as well.
 std::optional<QuantizePlan> plan_quantize_cluster(const QuantizeShape& shape,
@@ -105,27 +109,35 @@ QuantizePlan plan_quantize(const QuantizeShape& shape, const PlanFacts& facts) n
     return plan;
 }
 
-DequantizePlan plan_dequantize(std::int64_t groups, std::int64_t group_size,
-                               int element_bytes) noexcept {
-    constexpr std::int64_t kThreads = 256;
-    // Chunks of a thread: enough loads under way, and the group's record is read once for them.
-    constexpr std::int64_t kChunks = 4;
-    constexpr std::int64_t kNeighbours = 4;  // store half a cache line at once
+std::uint32_t dequantize_grid(const DequantizePlan& plan, std::int64_t groups) noexcept {
+    return grid_for(divide_up(groups * plan.chunks_a_group, kDecodeThreads * kDecodeChunks));
+}
+
+DequantizePlan plan_dequantize(std::int64_t groups, std::int64_t group_size, int element_bytes,
+                               bool aligned) noexcept {
+    constexpr std::int64_t kMostChunks = 0x7fffffff;  // of a launch, which counts in 32 bits
+    constexpr std::int64_t kNeighbours = 4;           // store half a cache line at once
     const std::int64_t chunk = chunk_of(element_bytes);
-    const std::int64_t slice = kThreads * kChunks * chunk;
+    const std::int64_t slice = kDecodeThreads * kDecodeChunks * chunk;
     DequantizePlan plan;
     if (groups <= 0 || group_size <= 0) {
         return plan;
     }
-    plan.block = static_cast<std::uint32_t>(kThreads);
+    plan.block = static_cast<std::uint32_t>(kDecodeThreads);
+    if (aligned && group_size / chunk <= kMostChunks) {
+        plan.chunks_a_group = group_size / chunk;
+        plan.groups = std::min(groups, kMostChunks / plan.chunks_a_group);
+        plan.grid = dequantize_grid(plan, plan.groups);
+        return plan;
+    }
     plan.slice_size = std::min(group_size, slice);
     plan.slices = divide_up(group_size, plan.slice_size);
     const std::int64_t chunks = divide_up(plan.slice_size, chunk);
     const std::int64_t lanes = std::min(
-        power_of_two_up(std::max(divide_up(chunks, kChunks), std::min(chunks, kNeighbours))),
-        kThreads);
+        power_of_two_up(std::max(divide_up(chunks, kDecodeChunks), std::min(chunks, kNeighbours))),
+        kDecodeThreads);
     plan.lanes = static_cast<std::uint32_t>(lanes);
-    plan.grid = grid_for(divide_up(groups * plan.slices, kThreads / lanes));
+    plan.grid = grid_for(divide_up(groups * plan.slices, kDecodeThreads / lanes));
     return plan;
 }
 

@@ -208,39 +208,57 @@ void dequantize_on_device(const char* op, const DequantizeTask& task, int device
                           StreamHandle stream) {
     QuantizerModule& module = module_for_call(op, device);
     const CallContext context(op, module, stream);
+    const auto element_bytes = static_cast<std::int64_t>(size_bytes(task.dtype));
+    const bool aligned = task.group_size % 8 == 0 && values_are_aligned(task.output) &&
+                         codes_are_aligned(task.codes, task.bits);
     const DequantizePlan plan =
-        plan_dequantize(task.groups, task.group_size, static_cast<int>(size_bytes(task.dtype)));
+        plan_dequantize(task.groups, task.group_size, static_cast<int>(element_bytes), aligned);
     const CodesVariant variant{.op = CodesVariant::Op::dequantize,
                                .element = element_of(task.dtype),
                                .asymmetric = task.asymmetric};
     const ProgramKernels& program = kernels_for_call(op, module, stream, variant);
-    const bool aligned = task.group_size % 8 == 0 && values_are_aligned(task.output) &&
-                         codes_are_aligned(task.codes, task.bits);
     kernels::DequantizeArguments arguments{
         .launch = {.groups = task.groups,
                    .group_size = task.group_size,
                    .lanes = plan.lanes,
-                   .aligned = aligned ? 1U : 0U,
+                   .aligned = 0,
                    .slice_size = plan.slice_size,
                    .slices = plan.slices,
                    .keeps = 0},
         .by_slices = divisor_of(plan.slices),
+        .by_chunks = divisor_of(std::max<std::int64_t>(plan.chunks_a_group, 1)),
         .codes = task.codes,
         .params = task.params,
         .output = task.output,
         .bits = static_cast<unsigned>(task.bits),
+        .chunks = 0,
     };
     void* launch_arguments[] = {&arguments};
-    driver::launch(module.api(), program.in(context.context()).first,
-                   {.grid_x = plan.grid, .block_x = plan.block}, stream, launch_arguments,
-                   program.program->name().c_str());
+    const auto launch_on = [&](std::uint32_t grid) {
+        driver::launch(module.api(), program.in(context.context()).first,
+                       {.grid_x = grid, .block_x = plan.block}, stream, launch_arguments,
+                       program.program->name().c_str());
+    };
+    if (plan.chunks_a_group == 0) {
+        launch_on(plan.grid);
+        return;
+    }
+    for (std::int64_t done = 0; done < task.groups; done += plan.groups) {
+        const std::int64_t groups = std::min(plan.groups, task.groups - done);
+        const std::int64_t first = done * task.group_size;
+        arguments.codes = task.codes + first / 8 * task.bits;
+        arguments.params = task.params + done * (task.asymmetric ? 2 : 1);
+        arguments.output = static_cast<std::byte*>(task.output) + first * element_bytes;
+        arguments.chunks = static_cast<unsigned>(groups * plan.chunks_a_group);
+        launch_on(dequantize_grid(plan, groups));
+    }
 }
 
 void dequantize_experimental_on_device(const char* op, const ExperimentalDequantizeTask& task,
                                        int device, StreamHandle stream) {
     QuantizerModule& module = module_for_call(op, device);
     const CallContext context(op, module, stream);
-    const DequantizePlan plan = plan_dequantize(task.groups, task.group_size, 2);
+    const DequantizePlan plan = plan_dequantize(task.groups, task.group_size, 2, false);
     const ProgramKernels& program = kernels_for_call(
         op, module, stream, CodesVariant{.op = CodesVariant::Op::dequantize_experimental});
     const bool aligned = task.group_size % 8 == 0 && values_are_aligned(task.output) &&

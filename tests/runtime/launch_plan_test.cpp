@@ -381,15 +381,27 @@ TEST_CASE("the ops with codes are planned in eights of elements", "[runtime]") {
     // Records of empty groups are written.
     CHECK(plan_quantize({5, 0, 4, 0, false}, kHopper).grid >= 1);
 
-    const auto rows = plan_dequantize(4096, 64, 2);
+    const auto chunks = plan_dequantize(4096, 64, 2, true);
+    CHECK(chunks.chunks_a_group == 8);
+    CHECK(chunks.groups == 4096);
+    CHECK(chunks.grid == 32);
+    CHECK(plan_dequantize(4096, 64, 4, true).chunks_a_group == 16);
+    CHECK(plan_dequantize(4097, 64, 2, true).grid == 33);
+    // More than a launch counts.
+    const auto many = plan_dequantize(1 << 20, 1 << 20, 2, true);
+    CHECK(many.groups == 16383);
+    CHECK(opforge::runtime::dequantize_grid(many, 1) == 128);
+    CHECK(plan_dequantize(2, std::int64_t{1} << 35, 2, true).chunks_a_group == 0);
+    const auto rows = plan_dequantize(4096, 64, 2, false);
+    CHECK(rows.chunks_a_group == 0);
     CHECK(rows.lanes == 4);
     CHECK(rows.slices == 1);
-    const auto long_group = plan_dequantize(2, 100000, 2);
+    const auto long_group = plan_dequantize(2, 100000, 2, false);
     CHECK(long_group.lanes == 256);
     CHECK(long_group.slice_size % 8 == 0);
     CHECK(long_group.slices * long_group.slice_size >= 100000);
     CHECK((long_group.slices - 1) * long_group.slice_size < 100000);
-    CHECK(plan_dequantize(4, 0, 2).grid == 0);
+    CHECK(plan_dequantize(4, 0, 2, true).grid == 0);
 }
 
 TEST_CASE("a group that is the whole tensor is spread over the chip", "[runtime]") {

@@ -48,10 +48,12 @@ struct QuantizeArguments {
 struct DequantizeArguments {
     GroupLaunch launch;
     Divisor by_slices;
+    Divisor by_chunks;  // chunks of a group
     const unsigned char* codes;
     const float* params;  // records {step} or {step, offset}
     void* output;
     unsigned bits;
+    unsigned chunks;  // of the launch, below 2^31, of aligned tensors; 0: it goes by slices
 };
 
 struct ExperimentalDequantizeArguments {

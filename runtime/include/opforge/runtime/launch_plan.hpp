@@ -101,18 +101,26 @@ struct QuantizePlan {
 [[nodiscard]] OPFORGE_API QuantizePlan plan_quantize(const QuantizeShape& shape,
                                                      const PlanFacts& facts) noexcept;
 
-/// Of the dequantizers, which reduce nothing: slices are independent.
+/// Of the dequantizers, which reduce nothing: chunks and slices are independent.
 struct DequantizePlan {
     std::uint32_t grid = 0;
     std::uint32_t block = 0;
+    // Of aligned tensors, chunk by chunk: 16 bytes of values, each with its group's record.
+    std::int64_t chunks_a_group = 0;  // 0: by slices
+    std::int64_t groups = 0;          // of a launch; the last launch may have fewer
+    // Of others, by slices:
     std::uint32_t lanes = 0;      // threads a slice: a power of two up to the block
     std::int64_t slices = 1;      // a group
     std::int64_t slice_size = 0;  // elements, a multiple of 64 but for the last
     friend bool operator==(const DequantizePlan&, const DequantizePlan&) = default;
 };
 ///   element_bytes  of the values
+///   aligned        whether every chunk of every tensor moves as a whole vector
 [[nodiscard]] OPFORGE_API DequantizePlan plan_dequantize(std::int64_t groups,
-                                                         std::int64_t group_size,
-                                                         int element_bytes) noexcept;
+                                                         std::int64_t group_size, int element_bytes,
+                                                         bool aligned) noexcept;
+/// The blocks of a launch of some groups, chunk by chunk.
+[[nodiscard]] OPFORGE_API std::uint32_t dequantize_grid(const DequantizePlan& plan,
+                                                        std::int64_t groups) noexcept;
 
 }  // namespace opforge::runtime
