@@ -103,11 +103,11 @@ constexpr std::array<CodesOp, 5> kQuantizing = {
     {{"quantize", "quantizer/quantize.cu", {"OPFORGE_STOCHASTIC", "0"}, 125, 5},
      {"sr_quantize", "quantizer/quantize.cu", {"OPFORGE_STOCHASTIC", "1"}, 145, 5},
      {"loco_swizzle_quant", "quantizer/loco_swizzle_quant.cu", {}, 165, 5},
-     {"quantized_reduction", "quantizer/quantized_reduction.cu", {"OPFORGE_FEEDBACK", "0"}, 190, 4},
+     {"quantized_reduction", "quantizer/quantized_reduction.cu", {"OPFORGE_FEEDBACK", "0"}, 200, 4},
      {"loco_quantized_reduction",
       "quantizer/quantized_reduction.cu",
       {"OPFORGE_FEEDBACK", "1"},
-      240,
+      275,
       4}}};
 
 bool visit_codes(const Visitor& visit) {

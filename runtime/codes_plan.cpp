@@ -79,11 +79,7 @@ QuantizePlan plan_quantize(const QuantizeShape& shape, const PlanFacts& facts) n
             static_cast<std::uint64_t>(shape.groups * slices.count * kRangeBytes);
         return plan;
     }
-    // Blocks small enough for their shared memory; none at all where even the smallest are not.
-    std::int64_t most = std::min(most_threads(facts), kBatchThreads);
-    if (shape.shared_bytes_a_thread > 0) {
-        most = std::min(most, shared_for(1, facts) / shape.shared_bytes_a_thread / 32 * 32);
-    }
+    const std::int64_t most = std::min(most_threads(facts), kBatchThreads);
     const bool batches = shape.aligned && most >= kGroupsThreads;
     // Several octets a thread share what each thread does for its group.
     const std::int64_t threads = divide_up(octets, batches ? shape.batch : 2);
@@ -102,9 +98,6 @@ QuantizePlan plan_quantize(const QuantizeShape& shape, const PlanFacts& facts) n
             std::min(whole_warps(threads), batches ? most : most_threads(facts)));
         plan.lanes = plan.block;
         plan.grid = grid_for(shape.groups);
-    }
-    if (batches) {
-        plan.shared_bytes = plan.block * static_cast<std::uint32_t>(shape.shared_bytes_a_thread);
     }
     return plan;
 }

@@ -40,19 +40,11 @@ bool is_reduction(const QuantizeTask& task) {
     return task.reduction.codes != nullptr;
 }
 
-/// Octets that a thread of kernel `groups` has under way at once: kBatch of its source.
+/// Octets that a thread of kernel `groups` has at most: kBatch of its source.
 int batch_of(const QuantizeTask& task) {
-    const bool is_small =
-        task.dtype == Dtype::float32 || (is_reduction(task) && task.error != nullptr);
-    return is_small ? 2 : 4;
-}
-
-/// Dynamic shared memory of a thread of kernel `groups`: a reduction's DeviceRing.
-int shared_bytes_a_thread(const QuantizeTask& task) {
-    constexpr int kFloatBytes = 4;
-    const int depth = 32 / task.bits;
-    const int record_bytes = kFloatBytes * (task.asymmetric ? 2 : 1);
-    return is_reduction(task) ? depth * (batch_of(task) * task.bits + record_bytes) : 0;
+    const bool error_first = is_reduction(task) && task.error != nullptr && !task.asymmetric &&
+                             task.dtype == Dtype::float16;
+    return task.dtype == Dtype::float32 || error_first ? 2 : 4;
 }
 
 /// What kernel `cluster` keeps of eight elements: they, and their error.
@@ -186,7 +178,6 @@ void quantize_on_device(const char* op, const QuantizeTask& task, int device, St
     const QuantizeShape shape{.groups = task.groups,
                               .group_size = task.group_size,
                               .batch = batch_of(task),
-                              .shared_bytes_a_thread = shared_bytes_a_thread(task),
                               // Kernels for aligned tensors draw for scheduled launches only.
                               .aligned = is_for_batches(task) &&
                                          (!task.stochastic || arguments.random.scheduled != 0),

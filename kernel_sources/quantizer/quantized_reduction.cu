@@ -13,11 +13,18 @@ using SummedRecord = AsymmetricRecord;
 #else
 using SummedRecord = SymmetricRecord;
 #endif
+// 64 bytes of sums a thread, and two devices under way; with feedback, symmetric codes of fp16
+// leave room for the error and for two devices more, if there are half as many sums; sums of fp32
+// for the devices only.
+constexpr bool kErrorFirst =
+    OPFORGE_FEEDBACK && !OPFORGE_ASYMMETRIC && ProgramElement::kScalesAreFinite;
+constexpr int kOctets = ProgramElement::kPerWord == 1 || kErrorFirst ? 2 : 4;
+constexpr u32 kDepth = OPFORGE_FEEDBACK && kOctets == 2 ? 4 : 2;
+using Sums = SumSource<ProgramElement, SummedRecord, kOctets, kDepth>;
 #if OPFORGE_FEEDBACK
-using QuantizeSource = FeedbackSource<SumSource<ProgramElement, SummedRecord, 2>>;
+using QuantizeSource = FeedbackSource<Sums, kErrorFirst>;
 #else
-// 64 bytes of sums a thread.
-using QuantizeSource = SumSource<ProgramElement, SummedRecord, 2 * ProgramElement::kPerWord>;
+using QuantizeSource = Sums;
 #endif
 constexpr bool kStochastic = false;
 }  // namespace opforge

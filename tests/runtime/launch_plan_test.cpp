@@ -338,48 +338,43 @@ TEST_CASE("the ops with codes are planned in eights of elements", "[runtime]") {
     CHECK(plan_quantize({4096, 16}, kHopper).lanes == 2);
     CHECK(plan_quantize({4096, 512}, kHopper).lanes == 16);
     CHECK(plan_quantize({4096, 512, 2}, kHopper).lanes == 32);
-    // A reduction's codes pass through shared memory: of a chip that has too little, not at all.
-    CHECK(plan_quantize({4096, 512, 4, 160}, kHopper).shared_bytes == 256 * 160);
-    CHECK(plan_quantize({4096, 65536, 4, 160}, kHopper).shared_bytes == 512 * 160);
-    CHECK(plan_quantize({4096, 65536, 4, 600}, kHopper).block == 384);
-    CHECK(plan_quantize({4096, 512, 4, 600}, kPlain).kernel == QuantizeKernel::any);
     const auto block = plan_quantize({16384, 4096}, kHopper);
     CHECK(block.kernel == QuantizeKernel::groups);
     CHECK(block.block == 128);
     CHECK(block.lanes == block.block);
     CHECK(block.grid == 16384);
     CHECK(plan_quantize({16384, 16384}, kHopper).block == 512);
-    CHECK(plan_quantize({4096, 64, 4, 0, false}, kHopper).kernel == QuantizeKernel::any);
-    CHECK(plan_quantize({16384, 4096, 4, 0, false}, kHopper).kernel == QuantizeKernel::any);
+    CHECK(plan_quantize({4096, 64, 4, false}, kHopper).kernel == QuantizeKernel::any);
+    CHECK(plan_quantize({16384, 4096, 4, false}, kHopper).kernel == QuantizeKernel::any);
     const auto whole = plan_quantize({1, 64 << 20}, kHopper);
     CHECK(whole.kernel == QuantizeKernel::split);
     CHECK(whole.slices * whole.slice_size >= 64 << 20);
     CHECK(whole.workspace_bytes == static_cast<std::uint64_t>(whole.slices) * 8);
     // Groups that one block would have to read twice, from L2.
-    const auto cluster = plan_quantize({512, 131072, 4, 0, true, 16}, kHopper);
+    const auto cluster = plan_quantize({512, 131072, 4, true, 16}, kHopper);
     CHECK(cluster.kernel == QuantizeKernel::cluster);
     CHECK(cluster.slices == 8);
     CHECK(cluster.slice_size == 16384);
     CHECK(cluster.block == 256);
     CHECK(cluster.grid == 4096);
     CHECK(cluster.shared_bytes == 8 * 256 * 16);
-    CHECK(plan_quantize({1024, 65536, 4, 0, true, 16}, kHopper).slices == 4);
-    CHECK(plan_quantize({16, 65536, 4, 0, true, 16}, kHopper).slices == 8);
-    CHECK(plan_quantize({512, 131072, 2, 0, true, 32}, kHopper).block == 512);
-    CHECK(plan_quantize({512, 131072, 2, 0, true, 64}, kHopper).shared_bytes == 4 * 512 * 64);
-    CHECK(plan_quantize({256, 262144, 4, 0, true, 16}, kHopper).block == 512);
-    CHECK(plan_quantize({256, 262144, 2, 0, true, 64}, kHopper).kernel != QuantizeKernel::cluster);
-    CHECK(plan_quantize({512, 32768, 4, 0, true, 16}, kHopper).slices == 2);
-    CHECK(plan_quantize({512, 16384, 2, 0, true, 32}, kHopper).kernel == QuantizeKernel::cluster);
-    CHECK(plan_quantize({512, 16384, 4, 0, true, 16}, kHopper).kernel == QuantizeKernel::groups);
-    CHECK(plan_quantize({512, 131072, 4, 0, false, 16}, kHopper).kernel == QuantizeKernel::any);
+    CHECK(plan_quantize({1024, 65536, 4, true, 16}, kHopper).slices == 4);
+    CHECK(plan_quantize({16, 65536, 4, true, 16}, kHopper).slices == 8);
+    CHECK(plan_quantize({512, 131072, 2, true, 32}, kHopper).block == 512);
+    CHECK(plan_quantize({512, 131072, 2, true, 64}, kHopper).shared_bytes == 4 * 512 * 64);
+    CHECK(plan_quantize({256, 262144, 4, true, 16}, kHopper).block == 512);
+    CHECK(plan_quantize({256, 262144, 2, true, 64}, kHopper).kernel != QuantizeKernel::cluster);
+    CHECK(plan_quantize({512, 32768, 4, true, 16}, kHopper).slices == 2);
+    CHECK(plan_quantize({512, 16384, 2, true, 32}, kHopper).kernel == QuantizeKernel::cluster);
+    CHECK(plan_quantize({512, 16384, 4, true, 16}, kHopper).kernel == QuantizeKernel::groups);
+    CHECK(plan_quantize({512, 131072, 4, false, 16}, kHopper).kernel == QuantizeKernel::any);
     // More than a batch a thread.
     CHECK(plan_quantize({512, 16384}, kHopper).kernel == QuantizeKernel::groups);
     CHECK(plan_quantize({512, 16392}, kHopper).kernel == QuantizeKernel::batches);
     CHECK(plan_quantize({512, 131072}, kHopper).kernel == QuantizeKernel::batches);
-    CHECK(plan_quantize({512, 131072, 4, 0, true, 16}, kPlain).kernel == QuantizeKernel::batches);
+    CHECK(plan_quantize({512, 131072, 4, true, 16}, kPlain).kernel == QuantizeKernel::batches);
     // Records of empty groups are written.
-    CHECK(plan_quantize({5, 0, 4, 0, false}, kHopper).grid >= 1);
+    CHECK(plan_quantize({5, 0, 4, false}, kHopper).grid >= 1);
 
     const auto chunks = plan_dequantize(4096, 64, 2, true);
     CHECK(chunks.chunks_a_group == 8);

@@ -80,8 +80,9 @@ CodesVariant variant_of(const OpsCase& of, const runtime::PlanFacts& facts) {
     if (!of.decodes()) {
         const std::int64_t groups = of.reduces() ? of.out_groups : of.groups;
         const std::int64_t group_size = of.out_elements() / groups;
-        const int batch =
-            of.element == oracle::Element::fp32 || of.op == Op::loco_quantized_reduction ? 2 : 4;
+        const bool error_first = of.op == Op::loco_quantized_reduction && !of.asymmetric &&
+                                 of.element == oracle::Element::fp16;
+        const int batch = of.element == oracle::Element::fp32 || error_first ? 2 : 4;
         const std::int64_t whole = of.reduces() ? 8 * batch : 8;
         const bool aligned = std::none_of(std::begin(kAllRoles), std::end(kAllRoles),
                                           [&](Role role) { return of.skew[role] != 0; }) &&
@@ -89,8 +90,7 @@ CodesVariant variant_of(const OpsCase& of, const runtime::PlanFacts& facts) {
                              (!of.stochastic || draws_whole_counters(of.random, of.elements()));
         const int octet_bytes = of.reduces() ? 0 : 16;
         variant.kernel =
-            runtime::plan_quantize({groups, group_size, batch, 0, aligned, octet_bytes}, facts)
-                .kernel;
+            runtime::plan_quantize({groups, group_size, batch, aligned, octet_bytes}, facts).kernel;
     }
     return variant;
 }

@@ -8,7 +8,8 @@
 
 namespace opforge {
 
-template <class Source>
+/// kErrorFirst: whether the error is under way while the other source works, which costs registers.
+template <class Source, bool kErrorFirst>
 struct FeedbackSource {
     using Format = typename Source::Format;
     using Raw = typename Format::Raw;
@@ -36,14 +37,14 @@ struct FeedbackSource {
             __builtin_assume(__isGlobal(error_));
         }
         OPFORGE_DEVICE void load(const BatchPlace& place, Loaded (&loaded)[kBatch]) const {
-#pragma unroll
-            for (u32 i = 0; i < kBatch; ++i) {
-                if (place.has(i / kRun)) {
-                    loaded[i].error = load_octet<Format>(at(place, i), 8, true);
-                }
+            if (kErrorFirst) {
+                load_error(place, loaded);
             }
             typename Source::Loaded values[kBatch] = {};
             source_.load(place, values);
+            if (!kErrorFirst) {
+                load_error(place, loaded);
+            }
 #pragma unroll
             for (int i = 0; i < kBatch; ++i) {
                 loaded[i].values = values[i].values;
@@ -62,6 +63,14 @@ struct FeedbackSource {
         }
 
     private:
+        OPFORGE_DEVICE void load_error(const BatchPlace& place, Loaded (&loaded)[kBatch]) const {
+#pragma unroll
+            for (u32 i = 0; i < kBatch; ++i) {
+                if (place.has(i / kRun)) {
+                    loaded[i].error = load_octet<Format>(at(place, i), 8, true);
+                }
+            }
+        }
         OPFORGE_DEVICE Raw* at(const BatchPlace& place, u32 i) const {
             return error_ + 8 * (place.at(i / kRun) + i % kRun);
         }

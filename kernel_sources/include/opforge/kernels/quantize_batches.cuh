@@ -23,9 +23,8 @@ class BatchQuantizer {
     static constexpr u32 kRuns = kBatch / kRun;
 
 public:
-    /// Launch: a block of 256 threads where `lanes` is at most 32, else of `lanes`; of a reduction,
-    /// dynamic shared memory as device_ring.cuh has it. Grid: every group. Groups of at most a
-    /// batch a lane.
+    /// Launch: a block of 256 threads where `lanes` is at most 32, else of `lanes`. Grid: every
+    /// group. Groups of at most a batch a lane.
     static OPFORGE_DEVICE void groups(const QuantizeArguments& arguments) {
         const Run run(arguments);
         BatchPlace place = run.place_of(0);

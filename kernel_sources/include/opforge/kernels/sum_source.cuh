@@ -4,7 +4,7 @@
 
 #include "opforge/kernels/batch_place.cuh"
 #include "opforge/kernels/codes.cuh"
-#include "opforge/kernels/device_ring.cuh"
+#include "opforge/kernels/device_queue.cuh"
 #include "opforge/kernels/group_slice.cuh"
 #include "opforge/kernels/octet.cuh"
 #include "opforge/kernels/quantize_arguments.cuh"
@@ -12,8 +12,8 @@
 namespace opforge {
 
 /// Record: of the codes that are summed. kOctets: that a thread sums at once, 2 or 4 neighbours,
-/// whose codes of a device are one load of 16 bytes or two.
-template <class Element, class Record, int kOctets>
+/// whose codes of a device are one load of 16 bytes or two. kDepth: devices under way at once.
+template <class Element, class Record, int kOctets, u32 kDepth>
 struct SumSource {
     using Format = Element;
     struct Loaded {
@@ -49,50 +49,42 @@ struct SumSource {
         /// Device after device, the codes of the next ones under way.
         template <u32 kBits>
         OPFORGE_DEVICE void sum_devices(u32 octet, Loaded (&loaded)[kBatch]) const {
-            extern __shared__ __align__(128) uint4 dynamic[];
-            using Ring = DeviceRing<kBits, kRun, Record>;
-            Ring ring(reinterpret_cast<unsigned char*>(dynamic));
+            using Queue = DeviceQueue<kBits, kRun, kDepth, Record>;
             const u32 devices = static_cast<u32>(from_.devices);
-            const unsigned char* codes = from_.codes + static_cast<i64>(octet) * kBits;
-            const float* record =
-                from_.params + Record::kFloats * divide_small(octet / kRun, from_.by_runs);
-            const i64 codes_stride = from_.elements / 8 * kBits;
-            const i64 record_stride = from_.groups * Record::kFloats;
-            const auto fetch = [&](u32 slot) {
-                ring.fetch(slot, codes, record);
-                commit_copies();
-                codes += codes_stride;
-                record += record_stride;
-            };
-#pragma unroll 1
-            for (u32 device = 0; device < Ring::kDepth && device < devices; ++device) {
-                fetch(device);
+            Queue queue(from_.codes + static_cast<i64>(octet) * kBits,
+                        from_.params + Record::kFloats * divide_small(octet / kRun, from_.by_runs),
+                        from_.elements / 8 * kBits, from_.groups * Record::kFloats);
+#pragma unroll
+            for (u32 slot = 0; slot < kDepth; ++slot) {
+                if (slot < devices) {
+                    queue.fetch(slot);
+                }
             }
 #pragma unroll
             for (int i = 0; i < kRun; ++i) {
                 loaded[i].values = {};
             }
 #pragma unroll 1
-            for (u32 device = 0; device < devices; ++device) {
-                const u32 slot = device % Ring::kDepth;
-                PackedCodes packed[kRun];
-                Record by;
-                if (devices - device >= Ring::kDepth) {
-                    wait_for_copies<Ring::kDepth - 1>();
-                } else {
-                    wait_for_copies<0>();  // the last ones, all under way for long
-                }
-                ring.read(slot, packed, by);
-                if (device + Ring::kDepth < devices) {
-                    fetch(slot);
-                }
-                by = by.template for_sum<Element>();
+            for (u32 device = 0; device < devices; device += kDepth) {
 #pragma unroll
-                for (int i = 0; i < kRun; ++i) {
-                    float code[8];
-                    unpack_tiny<kBits>(packed[i], code);
-                    by.template decode_tiny<Element, kBits>(code);
-                    loaded[i].values.add(Octet<Element>::narrow(code));
+                for (u32 slot = 0; slot < kDepth; ++slot) {
+                    if (device + slot >= devices) {
+                        break;
+                    }
+                    PackedCodes packed[kRun];
+                    Record by;
+                    queue.take(slot, packed, by);
+                    if (device + slot + kDepth < devices) {
+                        queue.fetch(slot);
+                    }
+                    by = by.template for_sum<Element>();
+#pragma unroll
+                    for (int i = 0; i < kRun; ++i) {
+                        float code[8];
+                        unpack_tiny<kBits>(packed[i], code);
+                        by.template decode_tiny<Element, kBits>(code);
+                        loaded[i].values.add(Octet<Element>::narrow(code));
+                    }
                 }
             }
         }

@@ -72,9 +72,8 @@ plan_fake_quantize_split(const FakeQuantizeShape& shape, const PlanFacts& facts)
 struct QuantizeShape {
     std::int64_t groups = 0;
     std::int64_t group_size = 0;
-    int batch = 4;                  // octets that a thread of kernel `groups` has at most
-    int shared_bytes_a_thread = 0;  // of kernels `groups` and `batches`, dynamic
-    bool aligned = true;            // whether kernels `groups`, `batches` and `cluster` can do it
+    int batch = 4;        // octets that a thread of kernel `groups` has at most
+    bool aligned = true;  // whether kernels `groups`, `batches` and `cluster` can do it
     int octet_bytes = 0;  // what kernel `cluster` keeps of eight elements; 0: there is none
 };
 
@@ -94,7 +93,7 @@ struct QuantizePlan {
     std::int64_t slices = 1;      // a group; cluster: blocks
     std::int64_t slice_size = 0;  // split, cluster: elements, a multiple of 64 but for the last
     std::uint64_t workspace_bytes = 0;  // split: one range a slice
-    std::uint32_t shared_bytes = 0;     // groups, batches, cluster: dynamic
+    std::uint32_t shared_bytes = 0;     // cluster: dynamic
     friend bool operator==(const QuantizePlan&, const QuantizePlan&) = default;
 };
 /// Empty groups are launched too: their records are written.

@@ -81,9 +81,7 @@ struct OPFORGE_API CodesVariant {
     [[nodiscard]] std::string function() const;
     /// As of FakeQuantizeVariant.
     [[nodiscard]] bool keeps_in_shared_memory() const noexcept {
-        return kernel == QuantizeKernel::cluster ||
-               ((kernel == QuantizeKernel::groups || kernel == QuantizeKernel::batches) &&
-                (op == Op::quantized_reduction || op == Op::loco_quantized_reduction));
+        return kernel == QuantizeKernel::cluster;
     }
     /// "sr_quantize_asym_fp16_groups"; a dequantizer's is its function.
     [[nodiscard]] std::string program() const;
