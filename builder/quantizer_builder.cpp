@@ -100,7 +100,7 @@ struct CodesOp {
 };
 
 constexpr std::array<CodesOp, 5> kQuantizing = {
-    {{"quantize", "quantizer/quantize.cu", {"OPFORGE_STOCHASTIC", "0"}, 125, 5},
+    {{"quantize", "quantizer/quantize.cu", {"OPFORGE_STOCHASTIC", "0"}, 125, 6},
      {"sr_quantize", "quantizer/quantize.cu", {"OPFORGE_STOCHASTIC", "1"}, 145, 5},
      {"loco_swizzle_quant", "quantizer/loco_swizzle_quant.cu", {}, 165, 5},
      {"quantized_reduction", "quantizer/quantized_reduction.cu", {"OPFORGE_FEEDBACK", "0"}, 200, 4},
@@ -111,9 +111,9 @@ constexpr std::array<CodesOp, 5> kQuantizing = {
       4}}};
 
 bool visit_codes(const Visitor& visit) {
-    constexpr std::array<const char*, 5> kLaunchings = {"_groups", "_any", "_split", "_batches",
-                                                        "_cluster"};
-    constexpr std::array<const char*, 5> kNumbers = {"0", "1", "2", "3", "4"};
+    constexpr std::array<const char*, 6> kLaunchings = {"_groups",  "_any",     "_split",
+                                                        "_batches", "_cluster", "_small"};
+    constexpr std::array<const char*, 6> kNumbers = {"0", "1", "2", "3", "4", "5"};
     for (std::size_t element = 0; element < kElements.size(); ++element) {
         for (const std::size_t asymmetric : {0U, 1U}) {
             std::string suffix = asymmetric != 0 ? "_asym_" : "_";

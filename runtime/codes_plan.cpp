@@ -52,6 +52,24 @@ std::optional<QuantizePlan> plan_quantize_cluster(const QuantizeShape& shape,
     return plan;
 }
 
+/// Groups of a few octets, a lane each; nothing where a lane of kernel `groups` has as many octets
+/// of one group.
+std::optional<QuantizePlan> plan_quantize_small(const QuantizeShape& shape,
+                                                const PlanFacts& facts) {
+    const std::int64_t octets = shape.group_size / kOctet;
+    if (!shape.has_small || !shape.aligned || most_threads(facts) < kGroupsThreads ||
+        octets < shape.batch || octets > 2 * shape.batch || power_of_two_up(octets) != octets) {
+        return std::nullopt;
+    }
+    QuantizePlan plan;
+    plan.kernel = QuantizeKernel::small;
+    plan.block = static_cast<std::uint32_t>(kGroupsThreads);
+    plan.lanes = static_cast<std::uint32_t>(octets);
+    plan.slice_size = shape.group_size;
+    plan.grid = grid_for(divide_up(shape.groups, kGroupsThreads / octets * shape.batch));
+    return plan;
+}
+
 }  // namespace
 
 QuantizePlan plan_quantize(const QuantizeShape& shape, const PlanFacts& facts) noexcept {
@@ -62,6 +80,9 @@ QuantizePlan plan_quantize(const QuantizeShape& shape, const PlanFacts& facts) n
     }
     if (const auto cluster = plan_quantize_cluster(shape, facts)) {
         return *cluster;
+    }
+    if (const auto small = plan_quantize_small(shape, facts)) {
+        return *small;
     }
     plan.slice_size = shape.group_size;
     const std::int64_t octets = std::max<std::int64_t>(divide_up(shape.group_size, kOctet), 1);

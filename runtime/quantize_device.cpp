@@ -175,13 +175,14 @@ void quantize_on_device(const char* op, const QuantizeTask& task, int device, St
     QuantizerModule& module = module_for_call(op, device);
     const CallContext context(op, module, stream);
     kernels::QuantizeArguments arguments = arguments_of(task, device_random);
-    const QuantizeShape shape{.groups = task.groups,
-                              .group_size = task.group_size,
-                              .batch = batch_of(task),
-                              // Kernels for aligned tensors draw for scheduled launches only.
-                              .aligned = is_for_batches(task) &&
-                                         (!task.stochastic || arguments.random.scheduled != 0),
-                              .octet_bytes = octet_bytes(task)};
+    const QuantizeShape shape{
+        .groups = task.groups,
+        .group_size = task.group_size,
+        .batch = batch_of(task),
+        // Kernels for aligned tensors draw for scheduled launches only.
+        .aligned = is_for_batches(task) && (!task.stochastic || arguments.random.scheduled != 0),
+        .octet_bytes = octet_bytes(task),
+        .has_small = !is_reduction(task) && task.error == nullptr && !task.stochastic};
     const QuantizePlan plan = plan_quantize(shape, module.facts());
     if (plan.kernel == QuantizeKernel::cluster) {
         if (launch(op, task, plan, arguments, module, context, stream)) {

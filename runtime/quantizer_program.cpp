@@ -11,14 +11,16 @@ constexpr std::array kElements = {Element::fp16, Element::bf16, Element::fp32};
 constexpr std::array<const char*, 3> kElementNames = {"fp16", "bf16", "fp32"};
 
 /// A dequantizer has one kernel; what it is called does not show. Clusters are for what reads a
-/// tensor.
-bool has_kernel(CodesVariant::Op op, QuantizeKernel kernel) {
+/// tensor, and small groups' kernel for what does nothing else.
+bool has_kernel(CodesVariant::Op op, bool stochastic, QuantizeKernel kernel) {
     using Op = CodesVariant::Op;
     switch (kernel) {
     case QuantizeKernel::groups:
         return true;
     case QuantizeKernel::cluster:
         return op == Op::quantize || op == Op::loco_swizzle_quant;
+    case QuantizeKernel::small:
+        return op == Op::quantize && !stochastic;
     default:
         return op != Op::dequantize;
     }
@@ -87,8 +89,8 @@ std::string CodesVariant::program() const {
     if (op == Op::dequantize || op == Op::dequantize_experimental) {
         return function();
     }
-    constexpr std::array<const char*, 5> kLaunchings = {"groups", "any", "split", "batches",
-                                                        "cluster"};
+    constexpr std::array<const char*, 6> kLaunchings = {"groups",  "any",     "split",
+                                                        "batches", "cluster", "small"};
     return fmt::format("{}_{}", function(), kLaunchings.at(static_cast<std::size_t>(kernel)));
 }
 
@@ -114,8 +116,9 @@ std::vector<CodesVariant> CodesVariant::all() {
                 for (const bool asymmetric : {false, true}) {
                     for (const QuantizeKernel kernel :
                          {QuantizeKernel::groups, QuantizeKernel::any, QuantizeKernel::split,
-                          QuantizeKernel::batches, QuantizeKernel::cluster}) {
-                        if (has_kernel(op, kernel)) {
+                          QuantizeKernel::batches, QuantizeKernel::cluster,
+                          QuantizeKernel::small}) {
+                        if (has_kernel(op, stochastic, kernel)) {
                             variants.push_back({.op = op,
                                                 .element = element,
                                                 .stochastic = stochastic,

@@ -51,6 +51,9 @@ TEST_CASE("the quantizer's programs are its functions, each in its ways of launc
                 if (op.find("reduction") == std::string::npos) {
                     expected.push_back(op + type + element + "_cluster");
                 }
+                if (op == "quantize") {
+                    expected.push_back(op + type + element + "_small");
+                }
             }
             expected.push_back("dequantize" + type + element);
         }

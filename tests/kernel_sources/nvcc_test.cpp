@@ -60,6 +60,10 @@ std::vector<Program> programs() {
                            kernels});
         }
     }
+    all.push_back({"quantize.cu",
+                   "quantize_asym_bf16",
+                   {"OPFORGE_STOCHASTIC=0", "OPFORGE_KERNELS=5"},
+                   {"_small"}});
     all.push_back({"dequantize.cu", "dequantize_asym_bf16", {}, {"_slices"}});
     all.push_back({"dequantize_experimental.cu", "dequantize_experimental", {}, {"_slices"}});
     return all;

@@ -368,6 +368,18 @@ TEST_CASE("the ops with codes are planned in eights of elements", "[runtime]") {
     CHECK(plan_quantize({512, 16384, 2, true, 32}, kHopper).kernel == QuantizeKernel::cluster);
     CHECK(plan_quantize({512, 16384, 4, true, 16}, kHopper).kernel == QuantizeKernel::groups);
     CHECK(plan_quantize({512, 131072, 4, false, 16}, kHopper).kernel == QuantizeKernel::any);
+    // A lane for each octet of a few.
+    const auto few_octets = plan_quantize({4097, 64, 4, true, 16, true}, kHopper);
+    CHECK(few_octets.kernel == QuantizeKernel::small);
+    CHECK(few_octets.lanes == 8);
+    CHECK(few_octets.block == 256);
+    CHECK(few_octets.grid == 33);
+    CHECK(plan_quantize({4096, 32, 4, true, 16, true}, kHopper).lanes == 4);
+    CHECK(plan_quantize({4096, 16, 2, true, 32, true}, kHopper).lanes == 2);
+    CHECK(plan_quantize({4096, 16, 4, true, 16, true}, kHopper).kernel == QuantizeKernel::groups);
+    CHECK(plan_quantize({4096, 48, 4, true, 16, true}, kHopper).kernel == QuantizeKernel::groups);
+    CHECK(plan_quantize({4096, 128, 4, true, 16, true}, kHopper).kernel == QuantizeKernel::groups);
+    CHECK(plan_quantize({4096, 64, 4, false, 16, true}, kHopper).kernel == QuantizeKernel::any);
     // More than a batch a thread.
     CHECK(plan_quantize({512, 16384}, kHopper).kernel == QuantizeKernel::groups);
     CHECK(plan_quantize({512, 16392}, kHopper).kernel == QuantizeKernel::batches);

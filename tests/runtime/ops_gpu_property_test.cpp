@@ -89,8 +89,10 @@ CodesVariant variant_of(const OpsCase& of, const runtime::PlanFacts& facts) {
                              group_size % whole == 0 && of.group_size % whole == 0 &&
                              (!of.stochastic || draws_whole_counters(of.random, of.elements()));
         const int octet_bytes = of.reduces() ? 0 : 16;
-        variant.kernel =
-            runtime::plan_quantize({groups, group_size, batch, aligned, octet_bytes}, facts).kernel;
+        const bool has_small = variant.op == CodesVariant::Op::quantize && !of.stochastic;
+        variant.kernel = runtime::plan_quantize(
+                             {groups, group_size, batch, aligned, octet_bytes, has_small}, facts)
+                             .kernel;
     }
     return variant;
 }
@@ -103,9 +105,10 @@ std::vector<OpsCase> sanitizer_cases() {
         using runtime::QuantizeKernel;
         const bool cluster = variant.kernel == QuantizeKernel::cluster;
         const bool many = variant.kernel == QuantizeKernel::batches;
-        const bool batches = cluster || many || variant.kernel == QuantizeKernel::groups;
+        const bool few = variant.kernel == QuantizeKernel::small;
+        const bool batches = cluster || many || few || variant.kernel == QuantizeKernel::groups;
         const std::int64_t sizes[] = {6, 66, 130, 1002, 1026, 4100};
-        const std::int64_t aligned_sizes[] = {32, 96, 160, 1056, 2080, 8160};
+        const std::int64_t aligned_sizes[] = {96, 160, 480, 1056, 2080, 8160};
         // A sum's groups are twice as large as these.
         const std::int64_t halves = is_reduction(variant) ? 2 : 1;
         const std::int64_t many_sizes[] = {16448 / halves, 32704 / halves};
@@ -114,6 +117,7 @@ std::vector<OpsCase> sanitizer_cases() {
         const std::int64_t size = variant.kernel == QuantizeKernel::split ? 40002
                                   : cluster ? cluster_sizes[number % 2]
                                   : many    ? many_sizes[number % 2]
+                                  : few     ? 32
                                   : batches ? aligned_sizes[number % 6]
                                             : sizes[number % 6];
         OpsCase of = ops_case(op_of(variant), 0, size);
@@ -371,9 +375,9 @@ TEST_CASE("the GPU poisons the groups with codes that the host poisons",
     CHECK(batches.failures() == 0);
 }
 
-TEST_CASE("the sanitizer's cases reach every program with codes and are at most 165", "[runtime]") {
+TEST_CASE("the sanitizer's cases reach every program with codes and are at most 175", "[runtime]") {
     const std::vector<OpsCase> cases = sanitizer_cases();
-    CHECK(cases.size() <= 165);
+    CHECK(cases.size() <= 175);
     // Small and large chips, whose plans differ. What clusters do with the largest groups, others
     // do in batches.
     for (const int multiprocessors : {20, 132}) {

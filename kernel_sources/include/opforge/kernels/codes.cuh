@@ -46,6 +46,12 @@ public:
         : bits_(bits), keep_(poisoned ? 0u : 0xffffffffu) {
         asm("" : "+r"(keep_));  // one instruction less an octet than a choice
     }
+    /// That of another lane of the warp, which all lanes ask for.
+    OPFORGE_DEVICE CodePacker of_lane(u32 lane) const {
+        CodePacker other = *this;
+        other.keep_ = __shfl_sync(0xffffffffu, keep_, static_cast<int>(lane));
+        return other;
+    }
     template <u32 kBits>
     OPFORGE_DEVICE PackedCodes pack(const float (&position)[8]) const {
         if constexpr (kBits == kAnyBits) {

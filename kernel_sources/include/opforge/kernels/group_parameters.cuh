@@ -65,6 +65,12 @@ public:
             values[i] *= factor;
         }
     }
+    /// That of another lane of the warp, which all lanes ask for, but for the step.
+    OPFORGE_DEVICE CodeScale of_lane(u32 lane) const {
+        CodeScale other = *this;
+        other.scale_ = __shfl_sync(kFullWarp, scale_, static_cast<int>(lane));
+        return other;
+    }
     /// 1 / scale.
     OPFORGE_DEVICE float step() const {
         return step_;
@@ -79,6 +85,7 @@ private:
 /// values.
 ///   kMayBeFarBelow  whether a position may be below the lowest code by more than rounding errors,
 ///                   which are far less than half a code
+///   of_lane         what locate() needs, of another lane of the warp, which all lanes ask for
 template <class Element>
 struct SymmetricParameters {
     using Range = MagnitudeRange<Element>;
@@ -92,6 +99,11 @@ struct SymmetricParameters {
         : SymmetricParameters(2.0f * range.magnitude(), levels, true) {}
     /// Of values, their positions among the codes, of which `most` is the largest.
     OPFORGE_DEVICE void locate(float (&values)[8], float most) const { scale.apply(values, most); }
+    OPFORGE_DEVICE SymmetricParameters of_lane(u32 lane) const {
+        SymmetricParameters other = *this;
+        other.scale = scale.of_lane(lane);
+        return other;
+    }
     OPFORGE_DEVICE float decode(float code) const { return code * step; }
     OPFORGE_DEVICE void store(float* record) const { record[0] = step; }
 
@@ -122,6 +134,12 @@ struct AsymmetricParameters {
             values[i] -= offset;
         }
         scale.apply(values, most);
+    }
+    OPFORGE_DEVICE AsymmetricParameters of_lane(u32 lane) const {
+        AsymmetricParameters other = *this;
+        other.scale = scale.of_lane(lane);
+        other.offset = __shfl_sync(kFullWarp, offset, static_cast<int>(lane));
+        return other;
     }
     OPFORGE_DEVICE float decode(float code) const {
         return __fmaf_rn(code, step, offset);

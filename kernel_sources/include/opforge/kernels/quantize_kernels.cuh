@@ -10,6 +10,8 @@
 //                                         threads' registers
 //                    4: <program>_cluster clusters that go through the groups, a slice a block;
 //                                         aligned tensors, from sm_90 on
+//                    5: <program>_small   a lane for each octet of a group, several groups a lane;
+//                                         of a tensor, aligned, nearest rounding
 // A call needs one of them, so they are programs of their own.
 #pragma once
 
@@ -18,6 +20,8 @@
 #include "opforge/kernels/quantize_batches.cuh"
 #elif OPFORGE_KERNELS == 4
 #include "opforge/kernels/quantize_ring.cuh"
+#elif OPFORGE_KERNELS == 5
+#include "opforge/kernels/quantize_small.cuh"
 #else
 #include "opforge/kernels/quantize_octets.cuh"
 #endif
@@ -46,6 +50,10 @@ OPFORGE_RESIDENT_KERNEL(groups, kBatchThreads, kBatchBlocks)
 OPFORGE_RESIDENT_KERNEL(batches, kBatchThreads, 2)
 (const __grid_constant__ QuantizeArguments arguments) {
     BatchQuantizer<QuantizeSource, QuantizeParameters, kStochastic>::batches(arguments);
+}
+#elif OPFORGE_KERNELS == 5
+OPFORGE_RESIDENT_KERNEL(small, 256, 6)(const __grid_constant__ QuantizeArguments arguments) {
+    SmallQuantizer<QuantizeSource::Format, QuantizeParameters>::run(arguments);
 }
 #elif OPFORGE_KERNELS == 4
 OPFORGE_RESIDENT_KERNEL(cluster, kBatchThreads, kBatchBlocks)

@@ -72,9 +72,10 @@ plan_fake_quantize_split(const FakeQuantizeShape& shape, const PlanFacts& facts)
 struct QuantizeShape {
     std::int64_t groups = 0;
     std::int64_t group_size = 0;
-    int batch = 4;        // octets that a thread of kernel `groups` has at most
-    bool aligned = true;  // whether kernels `groups`, `batches` and `cluster` can do it
-    int octet_bytes = 0;  // what kernel `cluster` keeps of eight elements; 0: there is none
+    int batch = 4;           // octets that a thread of kernel `groups` has at most
+    bool aligned = true;     // whether kernels for aligned tensors can do it
+    int octet_bytes = 0;     // what kernel `cluster` keeps of eight elements; 0: there is none
+    bool has_small = false;  // whether there is a kernel `small`
 };
 
 enum class QuantizeKernel : std::uint8_t {
@@ -83,6 +84,7 @@ enum class QuantizeKernel : std::uint8_t {
     split,    // two launches: ranges of slices, then the slices
     batches,  // as groups, of groups that are too large for their threads' registers
     cluster,  // clusters that go from group to group, a slice a block
+    small,    // a lane for each octet of a group, several groups a lane
 };
 
 struct QuantizePlan {

@@ -68,13 +68,13 @@ struct OPFORGE_API CodesVariant {
     QuantizeKernel kernel = QuantizeKernel::groups;  // not of the dequantizers
 
     static constexpr std::size_t kFirst = FakeQuantizeVariant::kCount;
-    static constexpr std::size_t kCount = 360;  // places, not all of them taken
+    static constexpr std::size_t kCount = 432;  // places, not all of them taken
     [[nodiscard]] std::size_t index() const noexcept {
         return (((static_cast<std::size_t>(op) * 3 + static_cast<std::size_t>(element)) * 2 +
                  (stochastic ? 1U : 0U)) *
                     2 +
                 (asymmetric ? 1U : 0U)) *
-                   5 +
+                   6 +
                static_cast<std::size_t>(kernel);
     }
     /// "sr_quantize_asym_fp16", "dequantize_bf16", "dequantize_experimental"
