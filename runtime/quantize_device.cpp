@@ -238,6 +238,7 @@ void dequantize_on_device(const char* op, const DequantizeTask& task, int device
     for (std::int64_t done = 0; done < task.groups; done += plan.groups) {
         const std::int64_t groups = std::min(plan.groups, task.groups - done);
         const std::int64_t first = done * task.group_size;
+        arguments.launch.groups = groups;
         arguments.codes = task.codes + first / 8 * task.bits;
         arguments.params = task.params + done * (task.asymmetric ? 2 : 1);
         arguments.output = static_cast<std::byte*>(task.output) + first * element_bytes;
