@@ -5,7 +5,7 @@
 #include "opforge/kernels/tensor_source.cuh"
 
 namespace opforge {
-using QuantizeSource = FeedbackSource<TensorSource<ProgramElement>, true>;
+using QuantizeSource = FeedbackSource<TensorSource<ProgramElement, false>, true>;
 constexpr bool kStochastic = false;
 }  // namespace opforge
 

@@ -6,7 +6,7 @@
 #include "opforge/kernels/tensor_source.cuh"
 
 namespace opforge {
-using QuantizeSource = TensorSource<ProgramElement>;
+using QuantizeSource = TensorSource<ProgramElement, OPFORGE_KERNELS == 0>;
 constexpr bool kStochastic = OPFORGE_STOCHASTIC != 0;
 }  // namespace opforge
 

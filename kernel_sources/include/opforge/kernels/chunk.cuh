@@ -58,6 +58,18 @@ OPFORGE_DEVICE Chunk<Element> load_chunk(const typename Element::Raw* from, u32 
     return chunk;
 }
 
+/// An aligned chunk that is read once and used by one thread: L1 keeps none of it. Not where a
+/// neighbour's chunk lies in the same 32 bytes and is read by another instruction.
+template <class Element>
+OPFORGE_DEVICE Chunk<Element> load_chunk_once(const typename Element::Raw* from) {
+    Chunk<Element> chunk;
+    asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(chunk.word[0]), "=r"(chunk.word[1]), "=r"(chunk.word[2]),
+                   "=r"(chunk.word[3])
+                 : "l"(from));
+    return chunk;
+}
+
 template <class Element>
 OPFORGE_DEVICE void store_chunk(typename Element::Raw* to, Chunk<Element> chunk, u32 count,
                                 bool aligned) {

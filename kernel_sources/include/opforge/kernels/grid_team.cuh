@@ -13,13 +13,14 @@ namespace opforge {
 template <class Range>
 class GridTeam {
 public:
-    /// In shared memory.
+    /// In shared memory. A warp may be a round ahead of the others.
     struct Scratch {
-        Range warps[32];
-        Range total;
+        Range warps[2][32];
+        Range told[32];
     };
 
-    ///   board  2 * size * Range::kWords words of the team: a block may be a round ahead
+    ///   board  2 * size * Range::kWords words of the team, at a boundary of Range::kWords: a block
+    ///          may be a round ahead
     ///   size   blocks
     ///   rank   of this one
     ///   tag    of round 0
@@ -36,7 +37,7 @@ public:
     OPFORGE_DEVICE u32 rank() const { return rank_; }
     /// As ClusterTeam::range_of_all.
     OPFORGE_DEVICE Range range_of_all(const Range& own, u32 round) const {
-        const Range of_block = reduce_block(own, scratch_.warps);
+        const Range of_block = reduce_block<false>(own, scratch_.warps[round & 1]);
         if (size_ == 1) {
             return of_block;
         }
@@ -45,21 +46,14 @@ public:
         if (threadIdx.x == 0) {
             tell(of_block, words + rank_ * Range::kWords, now);
         }
-        if (threadIdx.x < 32) {
-            Range total = Range::empty();
+        // Each thread waits for another block: one after the other they would be as many round
+        // trips to L2.
+        Range theirs = Range::empty();
 #pragma unroll 1
-            for (u32 i = threadIdx.x; i < size_; i += 32) {
-                total.include(wait_for(words + i * Range::kWords, now));
-            }
-            total = reduce_lanes(total, 32);
-            if (threadIdx.x == 0) {
-                scratch_.total = total;
-            }
+        for (u32 i = threadIdx.x; i < size_; i += blockDim.x) {
+            theirs.include(wait_for(words + i * Range::kWords, now));
         }
-        __syncthreads();
-        const Range result = scratch_.total;
-        __syncthreads();
-        return result;
+        return reduce_block<false>(theirs, scratch_.told);
     }
 
 private:
@@ -73,17 +67,25 @@ private:
         }
     }
     static OPFORGE_DEVICE Range wait_for(const u64* words, u64 now) {
+        static_assert(Range::kWords <= 2, "what one access can have");
+        u64 value[2] = {now, now};
+        do {
+            if constexpr (Range::kWords == 1) {
+                asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];"
+                             : "=l"(value[0])
+                             : "l"(words)
+                             : "memory");
+            } else {
+                asm volatile("ld.relaxed.gpu.global.v2.u64 {%0, %1}, [%2];"
+                             : "=l"(value[0]), "=l"(value[1])
+                             : "l"(words)
+                             : "memory");
+            }
+        } while (((value[0] ^ now) | (value[1] ^ now)) >> 32 != 0);
         u32 theirs[Range::kWords];
 #pragma unroll
         for (int i = 0; i < Range::kWords; ++i) {
-            u64 value;
-            do {
-                asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];"
-                             : "=l"(value)
-                             : "l"(words + i)
-                             : "memory");
-            } while ((value ^ now) >> 32 != 0);
-            theirs[i] = static_cast<u32>(value);
+            theirs[i] = static_cast<u32>(value[i]);
         }
         return Range::of_words(theirs);
     }

@@ -1,7 +1,8 @@
-// A block's slice of a group, read once where there is room: each thread keeps its first chunks in
-// registers, the next in shared memory, and reads what is beyond both again, latest first, since
-// that is what L2 still holds. For slices of many chunks a thread, with few threads: as
-// ThreadShare, with four times the registers. Aligned tensors only.
+// A block's slice of a group, read once where there is room: each thread keeps its first chunks
+// in registers, the next in shared memory, and reads what is beyond both again, latest first,
+// since that is what L2 still holds; chunks that are kept leave the caches to the others. For
+// slices of many chunks a thread, with few threads: as ThreadShare, with four times the
+// registers. Aligned tensors only.
 #pragma once
 
 #include "opforge/kernels/chunk.cuh"
@@ -32,23 +33,27 @@ public:
 
     OPFORGE_DEVICE Range measure() {
         Range::Collector collector;
-        load(held_, from_);
+        load<true>(held_, from_);
         collect(held_, from_, collector);
         uint4* keep = shared_;
-        u32 left = kept_batches_;
+        const Raw* from = from_ + kBatch * step_;
 #pragma unroll 1
-        for (const Raw* from = from_ + kBatch * step_; from < end_; from += kBatch * step_) {
+        for (u32 left = kept_batches_; left > 0 && from < end_; --left) {
             Elements batch[kBatch];
-            load(batch, from);
+            load<true>(batch, from);
             collect(batch, from, collector);
-            if (left > 0) {
-                --left;
 #pragma unroll
-                for (u32 k = 0; k < kBatch; ++k) {
-                    keep[k * blockDim.x] = batch[k].vector();
-                }
-                keep += kBatch * blockDim.x;
+            for (u32 k = 0; k < kBatch; ++k) {
+                keep[k * blockDim.x] = batch[k].vector();
             }
+            keep += kBatch * blockDim.x;
+            from += kBatch * step_;
+        }
+#pragma unroll 1
+        for (; from < end_; from += kBatch * step_) {
+            Elements batch[kBatch];
+            load<false>(batch, from);
+            collect(batch, from, collector);
         }
         return collector.range();
     }
@@ -79,7 +84,7 @@ public:
                     batch[k] = Elements::of(keep[k * blockDim.x]);
                 }
             } else {
-                load(batch, from);
+                load<false>(batch, from);
             }
 #pragma unroll
             for (u32 k = 0; k < kBatch; ++k) {
@@ -97,12 +102,15 @@ public:
     }
 
 private:
+    /// kOnce: no cache need have it afterwards.
+    template <bool kOnce>
     OPFORGE_DEVICE void load(Elements (&batch)[kBatch], const Raw* from) const {
 #pragma unroll
         for (u32 k = 0; k < kBatch; ++k) {
             batch[k] = {};
             if (from + k * step_ < end_) {
-                batch[k] = load_chunk<Element>(from + k * step_, 0, kCount, true);
+                batch[k] = kOnce ? load_chunk_once<Element>(from + k * step_)
+                                 : load_chunk<Element>(from + k * step_, 0, kCount, true);
             }
         }
     }

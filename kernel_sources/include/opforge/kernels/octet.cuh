@@ -77,6 +77,14 @@ OPFORGE_DEVICE Octet<Element> load_octet(const typename Element::Raw* from, u32 
     return octet;
 }
 
+/// An octet of 16 bytes, as load_chunk_once.
+template <class Element>
+OPFORGE_DEVICE Octet<Element> load_octet_once(const typename Element::Raw* from) {
+    static_assert(Octet<Element>::kWords == Chunk<Element>::kWords, "one chunk");
+    const uint4 vector = load_chunk_once<Element>(from).vector();
+    return Octet<Element>::of_vectors(&vector);
+}
+
 template <class Element>
 OPFORGE_DEVICE void store_octet(typename Element::Raw* to, const Octet<Element>& octet, u32 count,
                                 bool aligned) {

@@ -48,7 +48,12 @@ private:
 #pragma unroll
         for (u32 row = 0; row < kRows; ++row) {
             if (first + row * teams < groups) {
-                octets[row] = load_octet<Element>(from + row * (8 * kThreads), 8, true);
+                const Raw* const place = from + row * (8 * kThreads);
+                if constexpr (kBits == 2 && Octet<Element>::kWords == 4) {
+                    octets[row] = load_octet_once<Element>(place);  // as TensorSource does
+                } else {
+                    octets[row] = load_octet<Element>(place, 8, true);
+                }
             }
         }
         Range range[kRows];

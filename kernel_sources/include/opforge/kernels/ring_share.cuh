@@ -42,7 +42,11 @@ public:
 #pragma unroll 1
         for (u32 place = 0; place < left_; place += kBatch * blockDim.x) {
             Elements batch[kBatch];
-            load(batch, arguments, place);
+            if (!kAllKept && place < kept_) {
+                load<true>(batch, arguments, place);
+            } else {
+                load<false>(batch, arguments, place);
+            }
             collect(batch, place, collector);
 #pragma unroll
             for (u32 k = 0; k < kBatch; ++k) {
@@ -60,7 +64,7 @@ public:
         Range::Collector collector;
         [[maybe_unused]] Elements beyond[kBatch];
         if constexpr (!kAllKept) {
-            load(beyond, arguments, kept_);
+            load<false>(beyond, arguments, kept_);
         }
         measure_stage<1>(collector);
         measure_stage<2>(collector);
@@ -71,7 +75,7 @@ public:
             for (u32 place = kept_; place < left_;) {
                 collect(beyond, place, collector);
                 place += kBatch * blockDim.x;
-                load(beyond, arguments, place);
+                load<false>(beyond, arguments, place);
             }
         }
         return collector.range();
@@ -135,7 +139,9 @@ private:
         }
     }
 
-    /// The rows from a chunk of the slice on, as far as they are there.
+    /// The rows from a chunk of the slice on, as far as they are there. kOnce: no cache need have
+    /// them afterwards.
+    template <bool kOnce>
     OPFORGE_DEVICE void load(Elements (&batch)[kBatch], const FakeQuantizeArguments& arguments,
                              u32 place) const {
         const Raw* const from =
@@ -143,7 +149,9 @@ private:
 #pragma unroll
         for (u32 k = 0; k < kBatch; ++k) {
             if (place + k * blockDim.x < left_) {
-                batch[k] = load_chunk<Element>(from + k * (kCount * blockDim.x), 0, kCount, true);
+                const Raw* const chunk = from + k * (kCount * blockDim.x);
+                batch[k] = kOnce ? load_chunk_once<Element>(chunk)
+                                 : load_chunk<Element>(chunk, 0, kCount, true);
             }
         }
     }

@@ -7,7 +7,8 @@
 
 namespace opforge {
 
-template <class Element>
+/// kOnce: whether all that the kernel reads is the tensor, once.
+template <class Element, bool kOnce>
 struct TensorSource {
     using Format = Element;
     using Raw = typename Element::Raw;
@@ -24,12 +25,25 @@ struct TensorSource {
     class Share {
     public:
         OPFORGE_DEVICE Share(const kernels::QuantizeArguments& arguments, i64 group, i64, u32 first)
-            : from_(values_at(arguments, group, 8 * static_cast<i64>(first))) {}
+            : from_(values_at(arguments, group, 8 * static_cast<i64>(first))),
+              few_bits_(arguments.bits < 8) {}
         OPFORGE_DEVICE void settle() {
             asm("" : "+l"(from_));
             __builtin_assume(__isGlobal(from_));
         }
         OPFORGE_DEVICE void load(const BatchPlace& place, Loaded (&loaded)[kBatch]) const {
+            // Where much more is read than written, L1 is in the way (bench/RESULTS.md).
+            if constexpr (kOnce && kVectors == 1) {
+                if (few_bits_) {
+#pragma unroll
+                    for (u32 i = 0; i < kBatch; ++i) {
+                        if (place.has(i)) {
+                            loaded[i].values = load_octet_once<Element>(from_ + 8 * place.at(i));
+                        }
+                    }
+                    return;
+                }
+            }
 #pragma unroll
             for (u32 i = 0; i < kBatch; ++i) {
                 if (place.has(i)) {
@@ -44,6 +58,7 @@ struct TensorSource {
 
     private:
         const Raw* from_;
+        bool few_bits_;
     };
 
     static OPFORGE_DEVICE Loaded of_vectors(const uint4* vectors) {
