@@ -70,6 +70,16 @@ OPFORGE_DEVICE Chunk<Element> load_chunk_once(const typename Element::Raw* from)
     return chunk;
 }
 
+/// An aligned chunk. kOnce: as load_chunk_once.
+template <class Element, bool kOnce>
+OPFORGE_DEVICE Chunk<Element> load_aligned(const typename Element::Raw* from) {
+    if constexpr (kOnce) {
+        return load_chunk_once<Element>(from);
+    } else {
+        return load_chunk<Element>(from, 0, Chunk<Element>::kCount, true);
+    }
+}
+
 template <class Element>
 OPFORGE_DEVICE void store_chunk(typename Element::Raw* to, Chunk<Element> chunk, u32 count,
                                 bool aligned) {

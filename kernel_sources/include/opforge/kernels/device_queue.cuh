@@ -23,7 +23,7 @@ public:
         if constexpr (kBytes >= 16) {
 #pragma unroll
             for (u32 i = 0; i < kBytes / 16; ++i) {
-                // Of 4 bits, instructions are the limit.
+                // Used once, so that L1 drops it first. Of 4 bits, instructions are the limit.
                 const uint4* const place = reinterpret_cast<const uint4*>(codes_) + i;
                 const uint4 four = kBits == 8 ? __ldcs(place) : *place;
                 words_[slot][4 * i] = four.x;

@@ -1,8 +1,8 @@
-// A block's slice of a group, read once where there is room: each thread keeps its first chunks
-// in registers, the next in shared memory, and reads what is beyond both again, latest first,
-// since that is what L2 still holds; chunks that are kept leave the caches to the others. For
-// slices of many chunks a thread, with few threads: as ThreadShare, with four times the
-// registers. Aligned tensors only.
+// A block's slice of a group, read once where there is room: each thread keeps its first chunks in
+// registers, the next in shared memory, and reads what is beyond both again, latest first, since
+// that is what L2 still holds; chunks that are kept leave the caches to the others. For slices of
+// many chunks a thread, with few threads: as ThreadShare, with four times the registers. Aligned
+// tensors only.
 #pragma once
 
 #include "opforge/kernels/chunk.cuh"
@@ -109,8 +109,7 @@ private:
         for (u32 k = 0; k < kBatch; ++k) {
             batch[k] = {};
             if (from + k * step_ < end_) {
-                batch[k] = kOnce ? load_chunk_once<Element>(from + k * step_)
-                                 : load_chunk<Element>(from + k * step_, 0, kCount, true);
+                batch[k] = load_aligned<Element, kOnce>(from + k * step_);
             }
         }
     }

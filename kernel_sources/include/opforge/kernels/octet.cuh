@@ -77,12 +77,15 @@ OPFORGE_DEVICE Octet<Element> load_octet(const typename Element::Raw* from, u32 
     return octet;
 }
 
-/// An octet of 16 bytes, as load_chunk_once.
+/// An aligned octet, as load_chunk_once where it is one chunk. Two chunks share 32 bytes.
 template <class Element>
 OPFORGE_DEVICE Octet<Element> load_octet_once(const typename Element::Raw* from) {
-    static_assert(Octet<Element>::kWords == Chunk<Element>::kWords, "one chunk");
-    const uint4 vector = load_chunk_once<Element>(from).vector();
-    return Octet<Element>::of_vectors(&vector);
+    if constexpr (Octet<Element>::kWords == Chunk<Element>::kWords) {
+        const uint4 vector = load_chunk_once<Element>(from).vector();
+        return Octet<Element>::of_vectors(&vector);
+    } else {
+        return load_octet<Element>(from, 8, true);
+    }
 }
 
 template <class Element>

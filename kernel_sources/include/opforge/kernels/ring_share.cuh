@@ -149,9 +149,7 @@ private:
 #pragma unroll
         for (u32 k = 0; k < kBatch; ++k) {
             if (place + k * blockDim.x < left_) {
-                const Raw* const chunk = from + k * (kCount * blockDim.x);
-                batch[k] = kOnce ? load_chunk_once<Element>(chunk)
-                                 : load_chunk<Element>(chunk, 0, kCount, true);
+                batch[k] = load_aligned<Element, kOnce>(from + k * (kCount * blockDim.x));
             }
         }
     }
